@@ -1,0 +1,46 @@
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+UV ?= uv
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt bench lock clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/installed: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/installed ## Serve the app on this machine (PORT=8000)
+	@exec $(BIN)/python -m localgateway --stage local --port $(PORT)
+
+test: $(VENV)/installed ## Run every test, with branch coverage
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: $(VENV)/installed ## Check format, lint, types and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fmt: $(VENV)/installed ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/installed ## Measure the app over the network; prints JSON
+	@$(BIN)/python -m benchmarks
+
+lock: ## Lock the development requirements again, with hashes (needs uv)
+	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet --output-file requirements-dev.txt requirements-dev.in
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) out .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
