@@ -1,0 +1,126 @@
+"""The definition of the WebSocket API, written once: for deployment, the local gateway and tests.
+
+The three predefined routes come from Chalice's decorators and are not repeated here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from chalicelib.settings import DEMONSTRATION_VALUES, Settings
+
+AUTHORIZER_FUNCTION = "websocket_authorizer"
+MESSAGE_FUNCTION = "websocket_message"
+# Chalice fixes this expression for the routes it makes itself.
+ROUTE_SELECTION_EXPRESSION = "$request.body.action"
+
+_MAPPING_TEMPLATES = Path(__file__).with_name("mapping_templates")
+
+
+class AuthorizerDefinition(TypedDict):
+    """A REQUEST authorizer on ``$connect``: a Lambda function and what must be in the request."""
+
+    function: str
+    identity_sources: list[str]
+
+
+class RouteDefinition(TypedDict):
+    """A route of its own: the Lambda function, and what API Gateway makes of a frame for it."""
+
+    function: str
+    integration_type: Literal["AWS", "AWS_PROXY"]
+    request_templates: dict[str, str]
+
+
+class ExampleDefinition(TypedDict):
+    """What to show a newcomer: parameters that let a client in, and a message to send."""
+
+    headers: dict[str, str]
+    query: dict[str, str]
+    message: dict[str, str]
+
+
+class ApiDefinition(TypedDict):
+    """The whole API as plain JSON data; ``tables`` are CloudFormation properties."""
+
+    authorizer: AuthorizerDefinition
+    route_selection_expression: str
+    routes: dict[str, RouteDefinition]
+    stage_variables: dict[str, str]
+    tables: list[dict[str, Any]]
+    example: ExampleDefinition
+
+
+def definition(settings: Settings) -> ApiDefinition:
+    """Define the API of one stage; needs no secret."""
+    return ApiDefinition(
+        authorizer=AuthorizerDefinition(
+            function=AUTHORIZER_FUNCTION, identity_sources=identity_sources(settings)
+        ),
+        route_selection_expression=ROUTE_SELECTION_EXPRESSION,
+        routes={"sendmessage": _mapped_route("sendmessage")},
+        stage_variables=dict(settings.stage_variables),
+        tables=[connection_table(settings.table_name)],
+        example=_example(settings),
+    )
+
+
+def identity_sources(settings: Settings) -> list[str]:
+    """Name what API Gateway must find in a handshake before it asks the authorizer.
+
+    The grammar is that of WebSocket APIs (``route.request...``); API Gateway answers 401
+    by itself where one of them is missing or empty.
+    """
+    if settings.authorizer == "shared_token":
+        return [f"route.request.header.{settings.shared_token_header}"]
+    sources = [
+        f"route.request.header.{settings.header_auth_name}",
+        f"route.request.querystring.{settings.query_string_name}",
+    ]
+    if settings.stage_variable_name is not None:
+        sources.append(f"stageVariables.{settings.stage_variable_name}")
+    return sources
+
+
+def connection_table(table_name: str) -> dict[str, Any]:
+    """Describe the one table, as the properties of an ``AWS::DynamoDB::Table``."""
+    return {
+        "TableName": table_name,
+        "AttributeDefinitions": [
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+        "KeySchema": [
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+        "TimeToLiveSpecification": {"AttributeName": "expiresAt", "Enabled": True},
+    }
+
+
+def _example(settings: Settings) -> ExampleDefinition:
+    headers, query = {settings.shared_token_header: settings.shared_token}, {}
+    if settings.authorizer == "request_parameters":
+        headers = {settings.header_auth_name: settings.header_auth_value}
+        query = {settings.query_string_name: settings.query_string_value}
+    return ExampleDefinition(
+        headers=_demonstration_values(headers),
+        query=_demonstration_values(query),
+        message={"action": "sendmessage", "message": "hello"},
+    )
+
+
+def _demonstration_values(parameters: Mapping[str, str | None]) -> dict[str, str]:
+    """A definition is printed and deployed: no secret may be in it."""
+    return {name: value for name, value in parameters.items() if value in DEMONSTRATION_VALUES}
+
+
+def _mapped_route(route_key: str) -> RouteDefinition:
+    template = (_MAPPING_TEMPLATES / f"{route_key}.vtl").read_text(encoding="utf-8")
+    return RouteDefinition(
+        function=MESSAGE_FUNCTION,
+        integration_type="AWS",
+        # Without a template selection expression API Gateway takes this key.
+        request_templates={"application/json": template},
+    )

@@ -1,0 +1,43 @@
+"""One secret for all clients, in one header."""
+
+from dataclasses import dataclass, field
+
+from chalicelib.authorizers import AuthorizerRequest, Principal, matches
+from chalicelib.errors import Unauthorized
+from chalicelib.settings import DEMONSTRATION_VALUES, Settings, required
+
+
+@dataclass(frozen=True, slots=True)
+class SharedToken:
+    """Lets in whoever sends the expected token; ``ttl`` is in seconds."""
+
+    header: str
+    token: str = field(repr=False)
+    principal_id: str
+    ttl: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "SharedToken":
+        """ConfigurationError where the token is unknown: then nobody may be let in."""
+        return cls(
+            header=settings.shared_token_header,
+            token=required(settings.shared_token, "SHARED_TOKEN"),
+            principal_id=settings.principal_id,
+            ttl=settings.connection_ttl,
+        )
+
+    def authenticate(self, request: AuthorizerRequest) -> Principal | None:
+        """Return None without the header, raise Unauthorized for another token."""
+        given = request.header(self.header)
+        if given is None:
+            return None
+        if not matches(given, self.token):
+            raise Unauthorized("bad_token")
+        return Principal(
+            self.principal_id,
+            {
+                "token": "shared_token",
+                "expiresAt": int(request.received_at) + self.ttl,
+                "demonstration": self.token in DEMONSTRATION_VALUES,
+            },
+        )

@@ -1,0 +1,154 @@
+"""The composition root: the only place that reads the environment and imports boto3, late."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+
+from chalicelib.authorizers import Authenticator
+from chalicelib.authorizers.request_parameters import RequestParameters
+from chalicelib.authorizers.shared_token import SharedToken
+from chalicelib.aws import Backoff, Credentials, SignedClient, Signer
+from chalicelib.broadcast import Broadcaster, ManagementAPI
+from chalicelib.connections import Audience, ConnectionRepository
+from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
+from chalicelib.errors import ConfigurationError
+from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
+from chalicelib.messages import Router
+from chalicelib.settings import Settings, required
+
+# A post waits for the network, not for the processor.
+POSTS_IN_FLIGHT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a handler may use; what only some functions need is built when asked for."""
+
+    authenticators: Callable[[], Sequence[Authenticator]]
+    connections: ConnectionRepository
+    management_api: Callable[[str, str], ManagementAPI]
+    """By API id and stage."""
+    executor: Executor
+    now: Callable[[], float]
+    """Seconds since the epoch."""
+    connection_ttl: int
+    """Seconds."""
+
+    def router(self, api_id: str, stage: str) -> Router:
+        """Return what carries out the messages of one stage."""
+        broadcaster = Broadcaster(
+            self.connections, self.management_api(api_id, stage), self.executor, self.now
+        )
+
+        def broadcast(audience: Audience, payload: bytes) -> Mapping[str, int]:
+            return broadcaster.broadcast(audience, payload).to_dict()
+
+        return Router(broadcast, self.now, secrets.randbits)
+
+
+@cache
+def settings() -> Settings:
+    """Read the settings once per execution environment, at first use.
+
+    Not at import: ``chalice package`` imports the app where nothing is set, and Chalice's test
+    client sets the stage's variables around each invocation only.
+    """
+    return Settings.from_environ(os.environ)
+
+
+@cache
+def services() -> Services:
+    """Build the services once per execution environment, at first use."""
+    return build(settings(), credentials_provider(os.environ))
+
+
+def build(
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float] = time.time,
+) -> Services:
+    """Put the services together; no network, no secret and no boto3 is needed for it."""
+    region = required(settings.region, "AWS_REGION")
+    executor = ThreadPoolExecutor(POSTS_IN_FLIGHT, thread_name_prefix="broadcast")
+    client = SignedClient(
+        settings.dynamodb_endpoint or dynamodb_endpoint(region),
+        Signer(region, "dynamodb"),
+        credentials,
+        now,
+        connect_timeout=1.0,
+        read_timeout=2.0,
+    )
+    return Services(
+        authenticators=cache(partial(authenticators, settings)),
+        connections=DynamoDBConnectionRepository(
+            DynamoDB(client, Backoff()), settings.table_name, executor, settings.everyone_shards
+        ),
+        management_api=_management_apis(settings.management_endpoint, region, credentials, now),
+        executor=executor,
+        now=now,
+        connection_ttl=settings.connection_ttl,
+    )
+
+
+def authenticators(settings: Settings) -> Sequence[Authenticator]:
+    """Return the chosen authenticators; ConfigurationError where an expected value is unknown."""
+    if settings.authorizer == "shared_token":
+        return (SharedToken.from_settings(settings),)
+    return (RequestParameters.from_settings(settings),)
+
+
+def dynamodb_endpoint(region: str) -> str:
+    """Return DynamoDB's public endpoint of a region."""
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://dynamodb.{region}.{suffix}"
+
+
+def credentials_provider(environ: Mapping[str, str]) -> Callable[[], Credentials]:
+    """Take the credentials Lambda puts into the environment, else what boto3 finds."""
+    access_key_id = environ.get("AWS_ACCESS_KEY_ID")
+    secret_access_key = environ.get("AWS_SECRET_ACCESS_KEY")
+    if not access_key_id or not secret_access_key:
+        return _boto3_credentials()
+    token = environ.get("AWS_SESSION_TOKEN") or None
+    credentials = Credentials(access_key_id, secret_access_key, token)
+    return lambda: credentials
+
+
+def _boto3_credentials() -> Callable[[], Credentials]:
+    found = None
+
+    def credentials() -> Credentials:
+        nonlocal found
+        if found is None:
+            # 140 ms, which a Lambda function never pays: there the environment has them.
+            import boto3
+
+            found = boto3.Session().get_credentials()
+        if found is None:
+            raise ConfigurationError("no AWS credentials")
+        frozen = found.get_frozen_credentials()  # refreshes those that are about to expire
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    return credentials
+
+
+def _management_apis(
+    override: str | None,
+    region: str,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float],
+) -> Callable[[str, str], ManagementAPI]:
+    # One client for each stage: Chalice's own keeps the first endpoint for ever, and a post to
+    # the wrong stage is answered 410, for which live connections would be removed.
+    signer = Signer(region, "execute-api")
+
+    @cache
+    def management_api(api_id: str, stage: str) -> ManagementAPI:
+        endpoint = override or management_endpoint(api_id, stage, region)
+        return APIGatewayManagementAPI(SignedClient(endpoint, signer, credentials, now))
+
+    return management_api

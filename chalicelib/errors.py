@@ -1,0 +1,61 @@
+"""What can go wrong, named by what the caller can do about it.
+
+* PortcullisError
+    * ConfigurationError    the deployment is wrong; fail at first use and have it mended
+    * UnexpectedEvent       an event is not of the shape AWS documents; let it fail, admit nobody
+    * Unauthorized          no credentials, or bad ones; refuse the handshake (401)
+    * ClientError           the sender's fault; tell it the code, keep the connection
+    * ConnectionGone        the peer has left (410); forget the connection
+    * PayloadTooLarge       over the 128 KiB the management API takes (413); send less
+    * LimitExceeded         too fast for the receiver or the account (429); slow down
+    * ServiceUnavailable    AWS did not answer, or not in time; try again later
+"""
+
+
+class PortcullisError(Exception):
+    """Base of all errors raised by what ships."""
+
+
+class ConfigurationError(PortcullisError):
+    """The deployment is wrong."""
+
+
+class UnexpectedEvent(PortcullisError):
+    """The event is not of the shape AWS documents."""
+
+
+class Unauthorized(PortcullisError):
+    """The handshake is refused; ``reason`` is a stable code that holds nothing of the request."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ClientError(PortcullisError):
+    """The sender's fault; ``code`` is stable, ``message`` is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class ConnectionGone(PortcullisError):
+    """The peer has left, or its handshake has not finished yet."""
+
+    def __init__(self, connection_id: str) -> None:
+        super().__init__(connection_id)
+        self.connection_id = connection_id
+
+
+class PayloadTooLarge(PortcullisError):
+    """The payload is over the 128 KiB the management API takes."""
+
+
+class LimitExceeded(PortcullisError):
+    """The receiver's buffer is full, or the account sends too fast."""
+
+
+class ServiceUnavailable(PortcullisError):
+    """AWS did not answer, or not in time."""

@@ -1,0 +1,71 @@
+"""The ``@connections`` API of API Gateway, by signed calls of our own.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
+"""
+
+import json
+from typing import cast
+from urllib.parse import quote
+
+from chalicelib.aws import Caller, Response
+from chalicelib.broadcast import ConnectionStatus
+from chalicelib.errors import (
+    ConfigurationError,
+    ConnectionGone,
+    LimitExceeded,
+    PayloadTooLarge,
+    PortcullisError,
+    ServiceUnavailable,
+)
+
+
+def management_endpoint(api_id: str, stage: str, region: str) -> str:
+    """Return where a stage's connections are managed.
+
+    Never made of an event's domain name: a custom domain may map the stage to another path.
+    """
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://{api_id}.execute-api.{region}.{suffix}/{stage}"
+
+
+class APIGatewayManagementAPI:
+    """The ManagementAPI that ships; the client's endpoint is the stage's."""
+
+    def __init__(self, client: Caller) -> None:
+        self._client = client
+
+    def post_to_connection(self, connection_id: str, data: bytes) -> None:
+        """Send one text frame."""
+        self._call("POST", connection_id, data)
+
+    def get_connection(self, connection_id: str) -> ConnectionStatus:
+        """Return what API Gateway knows of a connection."""
+        response = self._call("GET", connection_id)
+        try:
+            return cast(ConnectionStatus, json.loads(response.body))
+        except ValueError as error:
+            raise ServiceUnavailable("management API: the answer is not JSON") from error
+
+    def delete_connection(self, connection_id: str) -> None:
+        """Close a connection."""
+        self._call("DELETE", connection_id)
+
+    def _call(self, method: str, connection_id: str, data: bytes = b"") -> Response:
+        path = f"/@connections/{quote(connection_id, safe='')}"
+        response = self._client.call(method, path, data)
+        if response.status >= 300:
+            raise _error(response.status, connection_id)
+        return response
+
+
+def _error(status: int, connection_id: str) -> PortcullisError:
+    if status == 410:
+        return ConnectionGone(connection_id)
+    if status == 413:
+        return PayloadTooLarge("management API: 413")
+    if status == 429:
+        return LimitExceeded("management API: 429")
+    if status >= 500:
+        return ServiceUnavailable(f"management API: {status}")
+    # 403 is a wrong stage, host or role, 400 an id that was never one, 3xx not this API at all.
+    return ConfigurationError(f"management API: {status}")

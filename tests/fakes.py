@@ -1,0 +1,234 @@
+"""Stand-ins that keep the contract of what they stand in for, and a server that misbehaves."""
+
+import socket
+import struct
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from chalicelib.aws import Response
+from chalicelib.broadcast import ConnectionStatus
+from chalicelib.connections import Audience, Connection, Member, implicit_audiences
+from chalicelib.errors import ConnectionGone, PortcullisError, ServiceUnavailable
+
+
+class Clock:
+    """A clock that moves only when told to, and a sleep that moves it."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class InMemoryConnectionRepository:
+    """A ConnectionRepository; ``fail_after`` stops it in the middle of what it writes."""
+
+    def __init__(self) -> None:
+        self._connections: dict[str, Connection] = {}
+        self._members: dict[Audience, dict[str, Member]] = defaultdict(dict)
+        self._joined: dict[str, set[Audience]] = defaultdict(set)
+        self._writes_left: int | None = None
+        self._lock = threading.RLock()
+
+    def add(self, connection: Connection) -> None:
+        with self._lock:
+            for audience in implicit_audiences(connection.principal_id):
+                self._write()
+                self._members[audience][connection.connection_id] = connection.member()
+            self._write()
+            self._connections[connection.connection_id] = connection
+
+    def join(self, connection: Connection, channel: Audience) -> None:
+        with self._lock:
+            self._write()
+            self._joined[connection.connection_id].add(channel)
+            self._write()
+            self._members[channel][connection.connection_id] = connection.member()
+
+    def get(self, connection_id: str, now: float) -> Connection | None:
+        connection = self._connections.get(connection_id)
+        return connection if connection and connection.expires_at > now else None
+
+    def remove(self, connection_id: str, principal_id: str) -> None:
+        with self._lock:
+            self._write()
+            self._connections.pop(connection_id, None)
+            joined = self._joined.get(connection_id, set())
+            for audience in (*implicit_audiences(principal_id), *joined):
+                self._write()
+                self._members[audience].pop(connection_id, None)
+            self._write()
+            self._joined.pop(connection_id, None)
+
+    def members(self, audience: Audience, now: float) -> Iterator[Member]:
+        with self._lock:
+            members = list(self._members[audience].values())
+        yield from (member for member in members if member.expires_at > now)
+
+    def fail_after(self, writes: int | None) -> None:
+        self._writes_left = writes
+
+    def count_items(self) -> int:
+        members = sum(map(len, self._members.values()))
+        return len(self._connections) + members + sum(map(len, self._joined.values()))
+
+    def _write(self) -> None:
+        if self._writes_left is None:
+            return
+        if self._writes_left == 0:
+            raise ServiceUnavailable("the store is down")
+        self._writes_left -= 1
+
+
+class FakeManagementAPI:
+    """A ManagementAPI that remembers what was posted to whom."""
+
+    def __init__(self) -> None:
+        self.posts: dict[str, list[bytes]] = defaultdict(list)
+        self.errors: dict[str, PortcullisError] = {}
+
+    def fail(self, connection_id: str, error: PortcullisError) -> None:
+        self.errors[connection_id] = error
+
+    def post_to_connection(self, connection_id: str, data: bytes) -> None:
+        self._check(connection_id)
+        self.posts[connection_id].append(data)
+
+    def get_connection(self, connection_id: str) -> ConnectionStatus:
+        self._check(connection_id)
+        at = "2026-11-20T10:00:00Z"
+        return {"connectedAt": at, "identity": {"sourceIp": "192.0.2.7"}, "lastActiveAt": at}
+
+    def delete_connection(self, connection_id: str) -> None:
+        self._check(connection_id)
+        self.errors[connection_id] = ConnectionGone(connection_id)
+
+    def _check(self, connection_id: str) -> None:
+        if connection_id in self.errors:
+            raise self.errors[connection_id]
+
+
+@dataclass
+class Call:
+    """One call a ScriptedCaller was asked for."""
+
+    method: str
+    path: str
+    payload: bytes
+    headers: Mapping[str, str]
+
+
+class ScriptedCaller:
+    """A Caller that answers what it was told to, and remembers what it was asked."""
+
+    def __init__(self, *answers: Response | ServiceUnavailable) -> None:
+        self.calls: list[Call] = []
+        self._answers = list(answers)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        payload: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        self.calls.append(Call(method, path, payload, headers or {}))
+        answer = self._answers.pop(0)
+        if isinstance(answer, ServiceUnavailable):
+            raise answer
+        return answer
+
+
+class ThenReset(bytes):
+    """An answer after which the connection is reset, not closed."""
+
+
+@dataclass
+class ScriptedServer:
+    """An HTTP server on 127.0.0.1; each accepted connection gets the answers of one list.
+
+    An answer is the bytes to send for one request. When a list is used up the connection is
+    closed, as by a peer that finds it idle; None holds it open without a word.
+    """
+
+    script: Sequence[Sequence[bytes | None]]
+    requests: list[bytes] = field(default_factory=list)
+    accepted: int = 0
+
+    def __post_init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._closing = threading.Event()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def __enter__(self) -> "ScriptedServer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _accept(self) -> None:
+        for answers in self.script:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            thread = threading.Thread(target=self._serve, args=(connection, answers))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket, answers: Sequence[bytes | None]) -> None:
+        connection.settimeout(5)
+        with connection, suppress(OSError):  # the client may leave at any time
+            for answer in answers:
+                request = _read_request(connection)
+                if not request:
+                    return
+                self.requests.append(request)
+                if answer is None:
+                    self._closing.wait(5)
+                else:
+                    connection.sendall(answer)
+                if isinstance(answer, ThenReset):
+                    time.sleep(0.05)  # until the client has read what there is
+                    connection.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                    )
+                    return
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        more = connection.recv(65536)
+        if not more:
+            return b""
+        received += more
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    length = int(lengths[0].partition(b":")[2]) if lengths else 0
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body

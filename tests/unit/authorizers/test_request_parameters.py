@@ -1,0 +1,90 @@
+"""Request parameters: all of them must be as expected."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.authorizers import Principal
+from chalicelib.authorizers.request_parameters import RequestParameters
+from chalicelib.errors import ConfigurationError, Unauthorized
+from tests.factories import NOW, authorizer_request, make_settings
+
+SETTINGS = {
+    "authorizer": "request_parameters",
+    "header_auth_value": "h-value",
+    "query_string_value": "q-value",
+    "stage_variable_name": "StageVar1",
+    "stage_variable_value": "s-value",
+}
+GOOD: dict[str, Any] = {
+    "headers": [("HeaderAuth1", "h-value")],
+    "query": [("QueryString1", "q-value")],
+    "stage_variables": {"StageVar1": "s-value"},
+}
+AUTHENTICATOR = RequestParameters.from_settings(make_settings(**SETTINGS))
+
+
+def test_all_expected_parameters_are_the_principal() -> None:
+    assert AUTHENTICATOR.authenticate(authorizer_request(**GOOD)) == Principal(
+        "client",
+        {"token": "request_parameters", "expiresAt": int(NOW) + 7200, "demonstration": False},
+    )
+
+
+def test_the_header_is_found_in_any_case() -> None:
+    request = authorizer_request(**{**GOOD, "headers": [("headerauth1", "h-value")]})
+    assert AUTHENTICATOR.authenticate(request) is not None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"headers": [("HeaderAuth1", "other")]}, id="another header value"),
+        pytest.param({"headers": []}, id="no header"),
+        pytest.param({"query": [("QueryString1", "other")]}, id="another query value"),
+        pytest.param({"query": [("querystring1", "q-value")]}, id="the query in another case"),
+        pytest.param({"query": []}, id="no query"),
+        pytest.param({"stage_variables": {"StageVar1": "other"}}, id="another stage variable"),
+        pytest.param({"stage_variables": {}}, id="no stage variable"),
+    ],
+)
+def test_one_that_is_missing_or_different_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(Unauthorized, match="bad_request_parameters"):
+        AUTHENTICATOR.authenticate(authorizer_request(**{**GOOD, **changes}))
+
+
+def test_without_both_parameters_the_next_authenticator_is_asked() -> None:
+    request = authorizer_request(**{**GOOD, "headers": [], "query": []})
+    assert AUTHENTICATOR.authenticate(request) is None
+
+
+def test_where_no_stage_variable_is_configured_none_is_asked_for() -> None:
+    unconfigured = {**SETTINGS, "stage_variable_name": None, "stage_variable_value": None}
+    authenticator = RequestParameters.from_settings(make_settings(**unconfigured))
+    request = authorizer_request(**{**GOOD, "stage_variables": {}})
+    assert authenticator.authenticate(request) is not None
+
+
+def test_the_context_says_when_demonstration_values_were_used() -> None:
+    settings = make_settings(**{**SETTINGS, "header_auth_value": "headerValue1"})
+    request = authorizer_request(**{**GOOD, "headers": [("HeaderAuth1", "headerValue1")]})
+    principal = RequestParameters.from_settings(settings).authenticate(request)
+    assert principal is not None
+    assert principal.context["demonstration"] is True
+
+
+@pytest.mark.parametrize(
+    ("value", "variable"),
+    [
+        ("header_auth_value", "HEADER_AUTH_VALUE"),
+        ("query_string_value", "QUERY_STRING_VALUE"),
+        ("stage_variable_value", "STAGE_VARIABLE_VALUE"),
+    ],
+)
+def test_where_an_expected_value_is_unknown_nobody_can_be_let_in(value: str, variable: str) -> None:
+    with pytest.raises(ConfigurationError, match=variable):
+        RequestParameters.from_settings(make_settings(**{**SETTINGS, value: None}))
+
+
+def test_expected_values_are_not_shown() -> None:
+    assert "value" not in repr(AUTHENTICATOR).replace("value=", "")

@@ -1,0 +1,161 @@
+"""The definition of the WebSocket API, and what its mapping template makes of a frame."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import api
+from tests.factories import (
+    CONNECTION_ID,
+    NOW,
+    REQUEST,
+    STAGE,
+    make_settings,
+    mapped_message_event,
+    message_event,
+)
+
+HOSTILE = [
+    pytest.param("it's", id="an apostrophe"),
+    pytest.param('say "hi"', id="a quote"),
+    pytest.param('","isBase64Encoded":true,"x":"', id="an attempt to inject a field"),
+    pytest.param("C:\\new\\'", id="backslashes"),
+    pytest.param("two\nlines\r\n\t\0", id="control characters"),
+    pytest.param("Zoë 日本 😀", id="non-ASCII text"),
+    pytest.param("\u2028\u2029", id="line separators of JavaScript"),
+    pytest.param("$context.stage $util ${input} #set($a=1) ## no", id="Velocity itself"),
+    pytest.param("</script>", id="a slash"),
+]
+
+
+def test_the_definition_is_plain_json_data() -> None:
+    definition = api.definition(make_settings())
+    assert json.loads(json.dumps(definition)) == definition
+
+
+def test_the_definition_needs_no_secret() -> None:
+    without = make_settings(stage="prod", shared_token=None)
+    local = api.definition(make_settings())
+    assert api.definition(without) == {**local, "example": {**local["example"], "headers": {}}}
+
+
+def test_the_definition_names_the_functions_of_the_app() -> None:
+    definition = api.definition(make_settings(stage_variables={"A": "b"}))
+    assert definition["authorizer"]["function"] == "websocket_authorizer"
+    assert definition["routes"]["sendmessage"]["function"] == "websocket_message"
+    assert definition["routes"]["sendmessage"]["integration_type"] == "AWS"
+    assert definition["route_selection_expression"] == "$request.body.action"
+    assert definition["stage_variables"] == {"A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sources"),
+    [
+        pytest.param({}, ["route.request.header.token"], id="shared token"),
+        pytest.param(
+            {"shared_token_header": "x-token"},
+            ["route.request.header.x-token"],
+            id="shared token in another header",
+        ),
+        pytest.param(
+            {"authorizer": "request_parameters"},
+            ["route.request.header.HeaderAuth1", "route.request.querystring.QueryString1"],
+            id="request parameters",
+        ),
+        pytest.param(
+            {"authorizer": "request_parameters", "stage_variable_name": "StageVar1"},
+            [
+                "route.request.header.HeaderAuth1",
+                "route.request.querystring.QueryString1",
+                "stageVariables.StageVar1",
+            ],
+            id="request parameters with a stage variable",
+        ),
+    ],
+)
+def test_identity_sources_follow_from_the_authenticator(
+    changes: dict[str, str], sources: list[str]
+) -> None:
+    assert api.definition(make_settings(**changes))["authorizer"]["identity_sources"] == sources
+
+
+def test_the_table_expires_its_items_and_has_no_secondary_index() -> None:
+    (table,) = api.definition(make_settings())["tables"]
+    assert table["TableName"] == "portcullis-local"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert not {key for key in table if "Index" in key}
+
+
+def test_the_template_hands_over_the_main_fields_of_the_request() -> None:
+    context = message_event("{}", "sendmessage")["requestContext"]
+    assert mapped_message_event("{}") == {
+        "requestContext": {
+            "routeKey": "sendmessage",
+            "messageId": context["messageId"],
+            "auth": "alice",
+            "token": "shared_token",
+            "expiresAt": str(int(NOW) + 7200),
+            "eventType": "MESSAGE",
+            "extendedRequestId": REQUEST.request_id,
+            "requestTime": context["requestTime"],
+            "messageDirection": "IN",
+            "stage": STAGE.name,
+            "connectedAt": str(int(NOW * 1000)),
+            "requestTimeEpoch": str(REQUEST.time),
+            "sourceIp": "192.0.2.7",
+            "requestId": REQUEST.request_id,
+            "domainName": STAGE.domain_name,
+            "connectionId": CONNECTION_ID,
+            "apiId": STAGE.api_id,
+        },
+        "body": "{}",
+        "isBase64Encoded": False,
+    }
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_template_survives_hostile_text(text: str) -> None:
+    body = json.dumps({"action": "sendmessage", "message": text}, ensure_ascii=False)
+    mapped = mapped_message_event(body, principal_id=text)
+    assert mapped["body"] == body
+    assert mapped["requestContext"]["auth"] == text
+    assert mapped["isBase64Encoded"] is False
+
+
+@given(body=st.text(), principal_id=st.text())
+def test_the_template_hands_over_any_text_as_it_was(body: str, principal_id: str) -> None:
+    mapped = mapped_message_event(body, principal_id)
+    assert (mapped["body"], mapped["requestContext"]["auth"]) == (body, principal_id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "headers", "query"),
+    [
+        pytest.param({}, {"token": "hello"}, {}, id="shared token"),
+        pytest.param(
+            {
+                "authorizer": "request_parameters",
+                "header_auth_value": "headerValue1",
+                "query_string_value": "queryValue1",
+            },
+            {"HeaderAuth1": "headerValue1"},
+            {"QueryString1": "queryValue1"},
+            id="request parameters",
+        ),
+    ],
+)
+def test_the_example_lets_a_newcomer_in(
+    changes: dict[str, str], headers: dict[str, str], query: dict[str, str]
+) -> None:
+    example = api.definition(make_settings(**changes))["example"]
+    assert (example["headers"], example["query"]) == (headers, query)
+
+
+@pytest.mark.parametrize("authorizer", ["shared_token", "request_parameters"])
+def test_no_secret_is_in_the_definition(authorizer: str) -> None:
+    secrets = ("shared_token", "header_auth_value", "query_string_value", "stage_variable_value")
+    settings = make_settings(authorizer=authorizer, **dict.fromkeys(secrets, "c0rrect-horse"))
+    assert "c0rrect-horse" not in json.dumps(api.definition(settings))
