@@ -1,0 +1,114 @@
+"""``python -m localgateway``: the command line."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from localgateway import log
+from localgateway.database import DEFAULT_PORT
+from localgateway.errors import StartError
+from localgateway.options import DISCONNECTS, Options
+
+
+@click.command(context_settings={"max_content_width": 100, "show_default": True})
+@click.option(
+    "--project-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, resolve_path=True),
+    default=Path(),
+    help="The Chalice project: app.py and .chalice/config.json.",
+)
+@click.option("--stage", metavar="NAME", default="dev", help="Chalice stage of config.json.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    help="Address to listen on. Any but loopback lets other machines use the app.",
+)
+@click.option("--port", default=8000, help="Port of everything; 0: a free one.")
+@click.option("--api-stage", metavar="NAME", default="api", help="Stage in the URL.")
+@click.option(
+    "--template",
+    "templates",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path, resolve_path=True),
+    help="A CloudFormation or SAM template to honour: tables, authorizer, routes, integrations, "
+    "responses, variables. What cannot be honoured is named. Repeatable; later files win.",
+)
+@click.option("--reload", is_flag=True, help="Start anew whenever a file of the project is saved.")
+@click.option("--no-database", is_flag=True, help="Start no database, and point the app at none.")
+@click.option(
+    "--database", metavar="URL", help="Use this DynamoDB-compatible engine, not the embedded one."
+)
+@click.option(
+    "--database-port", default=DEFAULT_PORT, help="Port of the embedded engine; 0: a free one."
+)
+@click.option(
+    "--env",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Set a variable for the app, over config.json and templates. Repeatable.",
+)
+@click.option(
+    "--limit",
+    metavar="NAME=NUMBER",
+    multiple=True,
+    help="Change a quota, such as idle_timeout=5 or connects_per_second=500. Repeatable; a wrong "
+    "NAME lists them.",
+)
+@click.option(
+    "--disconnects",
+    type=click.Choice(list(DISCONNECTS)),
+    default="once",
+    help="How often $disconnect is invoked: on AWS it is a best effort.",
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
+def main(**options: Any) -> None:
+    r"""Serve a Chalice app's WebSocket API, management API and HTTP routes on one port.
+
+    The app runs unmodified, with API Gateway's own semantics and an embedded DynamoDB-compatible
+    engine; it needs no AWS account. Handlers run in this process, so breakpoint() works. Ctrl-C
+    stops everything.
+
+    \b
+    Examples:
+      python -m localgateway --stage local
+      python -m localgateway --project-dir ../chat --template out/sam.json --reload
+      python -m localgateway --limit idle_timeout=5 --disconnects never
+    """
+    log.configure(options["log_format"], sys.stderr)
+    _raise_file_limit()
+    reload = options.pop("reload")
+    try:
+        if reload:
+            _reload(Options(**options))
+        else:
+            # Imported late: the parent of --reload and --help need none of it.
+            from localgateway.run import run
+
+            run(Options(**options), os.environ)
+    except StartError as error:
+        sys.exit(f"localgateway: {error}")
+
+
+def _reload(options: Options) -> None:
+    from localgateway.reloader import run_reloading
+
+    arguments = [argument for argument in sys.argv[1:] if argument != "--reload"]
+    run_reloading([options.project_dir, *options.templates], arguments)
+
+
+def _raise_file_limit() -> None:
+    """Let every connection have its file descriptor: the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""HTTP/1.1 on an asyncio transport: requests in, responses out, and the way to an upgrade."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from typing import TYPE_CHECKING
+
+import httptools
+
+from localgateway.http_messages import HttpRequest, HttpResponse, json_response
+
+if TYPE_CHECKING:
+    from localgateway.server import Server
+
+_BAD_REQUEST = json_response(400, {"message": "Bad Request"})
+_KEEP_ALIVE_SECONDS = 75.0
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One TCP connection until it is closed or becomes a WebSocket."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[tuple[HttpRequest, bool]] = deque()
+        self._handshake: HttpRequest | None = None
+        self._answering = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._source_ip = ""
+        self._refused = False
+        self._head_size = 0
+        self.transport: asyncio.Transport | None = None
+        self._reset()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the client a limited time to send a whole request."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        # asyncio does this only for sockets whose protocol number it was told; without it the
+        # second of two small frames waits 40 ms for the client's delayed acknowledgement.
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._source_ip = (transport.get_extra_info("peername") or ("",))[0]
+        self._server.transports.add(transport)
+        self._expect_request(self._limits.handshake_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; what follows an upgrade request is left for the WebSocket."""
+        if self._refused:
+            return  # read on, so that no reset overtakes the answer; the timer ends it
+        if not self._headers_complete:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(_BAD_REQUEST)
+        if not self._headers_complete and self._head_size > self._limits.header_size:
+            self._refuse(json_response(431, {"message": "Request headers are too large"}))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget the client; what its last request started runs on."""
+        self._stop_timer()
+        self._waiting.clear()
+        if self.transport is not None:
+            self._server.transports.discard(self.transport)
+        self.transport = None
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Start a request."""
+        self._reset()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request's target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header, its name as the client wrote it."""
+        self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        """Refuse what is too large before reading on."""
+        self._headers_complete = True
+        head = len(self._target) + sum(len(k) + len(v) + 4 for k, v in self._headers)
+        if len(self._target) > self._limits.url_length:
+            self._refuse(json_response(414, {"message": "Request URI too long"}))
+        elif head > self._limits.header_size:
+            self._refuse(json_response(431, {"message": "Request headers are too large"}))
+        elif any(k.lower() == "expect" for k, _ in self._headers) and self.transport:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body, up to the limit."""
+        self._body_size += len(body)
+        if self._body_size > self._limits.request_body_size:
+            self._refuse(json_response(413, {"message": "Request Too Long"}))
+        elif not self._refused:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Answer requests one after the other; a second one waits for the first's response."""
+        self._head_size = 0
+        if self._refused:
+            return
+        method = self._parser.get_method().decode("latin-1")
+        request = HttpRequest(
+            method,
+            self._target.decode("latin-1"),
+            tuple(self._headers),
+            b"".join(self._body),
+            self._source_ip,
+        )
+        self._stop_timer()
+        if self._parser.should_upgrade() and _wants_websocket(request):
+            self._handshake = request
+            return
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._waiting.append((request, keep_alive))
+        if not self._answering:
+            self._answering = True
+            self._server.spawn(self._answer())
+
+    # The rest is private.
+
+    def _reset(self) -> None:
+        self._target = b""
+        self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._headers_complete = False
+
+    async def _answer(self) -> None:
+        while self._waiting and self.transport is not None:
+            request, keep_alive = self._waiting.popleft()
+            self.transport.pause_reading()
+            response = await self._server.respond(request)
+            self._send(response, keep_alive=keep_alive, with_body=request.method != "HEAD")
+        self._answering = False
+
+    def _send(self, response: HttpResponse, *, keep_alive: bool, with_body: bool) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.write(response.serialize(keep_alive=keep_alive, with_body=with_body))
+        if not keep_alive:
+            self.transport.close()
+            return
+        self.transport.resume_reading()
+        self._expect_request(_KEEP_ALIVE_SECONDS)
+
+    def _upgrade(self, rest: bytes) -> None:
+        if self._handshake is None or self.transport is None:
+            return  # an upgrade to something else: the answer to its request is the last
+        self.transport.pause_reading()
+        self._server.spawn(self._server.upgrade(self._handshake, self.transport, rest))
+
+    def _refuse(self, response: HttpResponse) -> None:
+        if self._refused or self.transport is None:
+            return
+        self._refused = True
+        self._waiting.clear()
+        self.transport.write(response.serialize(keep_alive=False))
+        self.transport.write_eof()
+        self._expect_request(self._limits.close_timeout)
+
+    def _expect_request(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _wants_websocket(request: HttpRequest) -> bool:
+    return "websocket" in (request.header("Upgrade") or "").lower()

@@ -1,0 +1,163 @@
+"""Loads a Chalice project as Chalice's own command line does."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chalice.app import Chalice, ScheduledEventConfig
+from chalice.cli.factory import CLIFactory, UnknownConfigFileVersion
+from chalice.config import Config
+from chalice.deploy.validate import ExperimentalFeatureError
+
+from localgateway.definition import ApiDefinition, read
+from localgateway.errors import StartError
+from localgateway.schedules import Schedule
+
+_DOMAIN_NAME = re.compile(r"https://.*domain_?name", re.IGNORECASE)
+
+DEFINITION_NAME = "websocket_api_definition"
+"""The module-level name beside ``app`` under which an app says what Chalice cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A loaded app and what the gateway needs to know of it."""
+
+    app: Chalice
+    config: Config
+    definition: ApiDefinition
+    functions: Mapping[str, Any]
+    function_names: Mapping[str, str]
+    """Every name a function may be invoked by, deployed ones too, to its own name."""
+    schedules: Mapping[str, Schedule]
+    notices: Sequence[str]
+    """What will not work here as it does on AWS, each to be said once."""
+
+
+def environment(project_dir: Path, stage: str) -> tuple[dict[str, str], list[str]]:
+    """Return the variables of a stage and all its functions as one, and those that disagree.
+
+    On AWS each function has its own; in one process there is one environment.
+    """
+    path = project_dir / ".chalice" / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise StartError(f"{project_dir} is no Chalice project: it has no {path.name}") from error
+    except ValueError as error:
+        raise StartError(f"{path} is not JSON: {error}") from error
+    stage_config = config.get("stages", {}).get(stage)
+    if stage_config is None:
+        stages = ", ".join(sorted(config.get("stages", {}))) or "none"
+        raise StartError(f"{path} has no stage {stage!r}; it has {stages}")
+    functions = [
+        function
+        for layer in (config, stage_config)
+        for function in layer.get("lambda_functions", {}).values()
+    ]
+    return _union([_variables(config), _variables(stage_config)], map(_variables, functions))
+
+
+def _variables(layer: Mapping[str, Any]) -> Mapping[str, str]:
+    variables: Mapping[str, str] = layer.get("environment_variables", {})
+    return variables
+
+
+def _union(
+    stage_layers: Iterable[Mapping[str, str]], functions: Iterable[Mapping[str, str]]
+) -> tuple[dict[str, str], list[str]]:
+    union: dict[str, str] = {}
+    for layer in stage_layers:
+        union |= layer
+    disagreeing = set()
+    for function in functions:
+        disagreeing |= {key for key, value in function.items() if union.get(key, value) != value}
+        union |= function
+    return union, sorted(disagreeing)
+
+
+def load(
+    project_dir: Path,
+    stage: str,
+    environ: MutableMapping[str, str],
+    variables: Mapping[str, str],
+) -> Project:
+    """Import the app with ``variables`` set in ``environ``.
+
+    Raises ``StartError``, with Chalice's words, when it cannot be imported.
+    """
+    factory = CLIFactory(str(project_dir), environ=environ)
+    try:
+        config = factory.create_config_obj(stage)
+        app = factory.load_chalice_app(dict(variables))
+    except (RuntimeError, UnknownConfigFileVersion, ExperimentalFeatureError) as error:
+        raise StartError(str(error)) from error
+    handlers = {key: handler.name for key, handler in app.websocket_handlers.items()}
+    definition = read(handlers, app.handler_map, _define())
+    return Project(
+        app,
+        config,
+        definition,
+        app.handler_map,
+        _function_names(app, stage),
+        _schedules(app),
+        [*_unserved(app), *_endpoints_of_their_own(project_dir)],
+    )
+
+
+def _function_names(app: Chalice, stage: str) -> dict[str, str]:
+    names = {name: name for name in app.handler_map}
+    return names | {f"{app.app_name}-{stage}-{name}": name for name in app.handler_map}
+
+
+def _schedules(app: Chalice) -> dict[str, Schedule]:
+    found = {}
+    for source in app.event_sources:
+        if isinstance(source, ScheduledEventConfig):
+            expression = source.schedule_expression
+            text = expression if isinstance(expression, str) else expression.to_string()
+            found[source.name] = Schedule(text)
+    return found
+
+
+def _unserved(app: Chalice) -> list[str]:
+    return [
+        f"{source.name} is not run here: {type(source).__name__.removesuffix('Config')}"
+        for source in app.event_sources
+        if not isinstance(source, ScheduledEventConfig)
+    ]
+
+
+def _endpoints_of_their_own(project_dir: Path) -> list[str]:
+    """Name lines that build the management API's URL from the event, as samples of AWS do."""
+    return [
+        f"{path.name}:{number} builds an https URL from the event's domain name, which has no TLS "
+        "here: use app.websocket_api, or a client without endpoint_url"
+        for path in [project_dir / "app.py", *(project_dir / "chalicelib").rglob("*.py")]
+        if path.is_file()
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if _DOMAIN_NAME.search(line)
+    ]
+
+
+def _define() -> Mapping[str, Any]:
+    try:
+        definition: Mapping[str, Any] = getattr(sys.modules["app"], DEFINITION_NAME, dict)()
+    except Exception as error:  # the app's own code: whatever it raises is its reason
+        raise StartError(f"{DEFINITION_NAME}(): {type(error).__name__}: {error}") from error
+    return definition
+
+
+def point_websocket_api(app: Chalice, host_and_port: str, stage: str) -> None:
+    """Make ``app.websocket_api.send``, ``info`` and ``close`` reach this gateway.
+
+    Chalice builds an https endpoint on AWS and passes it explicitly, so no variable can change it.
+    """
+    app.websocket_api._WEBSOCKET_ENDPOINT_TEMPLATE = "http://{domain_name}/{stage}"
+    app.websocket_api.configure(host_and_port, stage)

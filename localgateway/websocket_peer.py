@@ -1,0 +1,204 @@
+"""An open WebSocket: websockets' sans-I/O protocol on an asyncio transport."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import SERVER, Protocol, State
+
+from localgateway.events import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from websockets.extensions import Extension
+
+    from localgateway.gateway import Gateway
+    from localgateway.server import Server
+
+_NO_STATUS = "Client-side close frame status not set"
+"""What AWS writes as reason where a client's close frame has no status (1005)."""
+
+_quiet = logging.getLogger("localgateway.websocket")
+_quiet.setLevel(logging.WARNING)
+
+
+class WebSocketPeer(asyncio.Protocol):
+    """One client, from 101 to the end of its TCP connection."""
+
+    __slots__ = (
+        "_closing",
+        "_fragments",
+        "_gateway",
+        "_in_flight",
+        "_protocol",
+        "_server",
+        "_transport",
+        "connection",
+        "last_active_at",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        gateway: Gateway,
+        extensions: Sequence[Extension],
+        server: Server,
+    ) -> None:
+        self.connection = connection
+        self.last_active_at = connection.connected_at
+        self._gateway = gateway
+        self._server = server
+        limits = gateway.limits
+        self._protocol = Protocol(
+            SERVER,
+            state=State.OPEN,
+            max_size=(limits.message_size, limits.frame_size),
+            logger=_quiet,
+        )
+        self._protocol.extensions = list(extensions)
+        self._transport: asyncio.Transport | None = None
+        self._fragments: list[bytes] | None = None
+        self._in_flight = 0
+        self._closing = False
+
+    def take_over(self, transport: asyncio.Transport, response: bytes, rest: bytes) -> None:
+        """Answer the handshake and become the transport's protocol; ``rest`` is read first."""
+        if transport.is_closing():
+            # The client left while the app decided; connection_lost has been called on another.
+            self.connection_lost(None)
+            return
+        self._transport = transport
+        transport.set_protocol(self)
+        transport.write(response)
+        transport.resume_reading()
+        if rest:
+            self.data_received(rest)
+
+    # What asyncio calls.
+
+    def data_received(self, data: bytes) -> None:
+        """Read frames and act on each."""
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._frame_received(event)
+        self._after_receiving()
+
+    def eof_received(self) -> None:
+        """Let the transport close: a client that sends no more is gone."""
+        self._protocol.receive_eof()
+        self._after_receiving()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Whatever has not been said about the end by now is an abnormal closure."""
+        if self._transport is not None:
+            self._server.transports.discard(self._transport)
+        self._transport = None
+        self._left(CloseCode.ABNORMAL_CLOSURE, "")
+
+    # What the gateway calls.
+
+    def send(self, data: bytes) -> bool:
+        """Send one text message, in frames no larger than a client may send us."""
+        transport = self._transport
+        if transport is None or self._protocol.state is not State.OPEN:
+            return False
+        if transport.get_write_buffer_size() > self._gateway.limits.client_buffer:
+            return False
+        size = self._gateway.limits.frame_size
+        self._protocol.send_text(data[:size], fin=len(data) <= size)
+        for start in range(size, len(data), size):
+            self._protocol.send_continuation(data[start : start + size], start + size >= len(data))
+        self._flush()
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake, and tell the app."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._flush()
+            self._end_soon()
+        self._left(code, reason)
+
+    # The rest is private.
+
+    def _frame_received(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.BINARY:
+            self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "Binary frames are not supported")
+        elif frame.opcode in (Opcode.TEXT, Opcode.CONT) and self._protocol.state is State.OPEN:
+            self._collect(frame)
+
+    def _collect(self, frame: Frame) -> None:
+        if self._fragments is None and frame.fin:
+            self._message_received(bytes(frame.data))
+            return
+        self._fragments = [*(self._fragments or ()), bytes(frame.data)]
+        if frame.fin:
+            fragments, self._fragments = self._fragments, None
+            self._message_received(b"".join(fragments))
+
+    def _message_received(self, data: bytes) -> None:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self._protocol.fail(CloseCode.INVALID_DATA, "Not valid UTF-8")
+            return
+        self.last_active_at = self._gateway.clock()
+        if not self._gateway.take_request():
+            self._protocol.fail(CloseCode.POLICY_VIOLATION, "Too Many Requests")
+            return
+        self._in_flight += 1
+        if (
+            self._in_flight == self._gateway.limits.messages_in_flight
+            and self._transport is not None
+        ):
+            self._transport.pause_reading()
+        self._server.spawn(self._handle(text))
+
+    async def _handle(self, text: str) -> None:
+        try:
+            await self._gateway.receive(self, text)
+        finally:
+            self._in_flight -= 1
+            if self._in_flight == self._gateway.limits.messages_in_flight - 1 and self._transport:
+                self._transport.resume_reading()
+
+    def _after_receiving(self) -> None:
+        self._flush()
+        if self._protocol.state is State.OPEN:
+            return
+        received, sent = self._protocol.close_rcvd, self._protocol.close_sent
+        self._end_soon()
+        if received is not None:
+            no_status = received.code == CloseCode.NO_STATUS_RCVD
+            self._left(received.code, _NO_STATUS if no_status else received.reason)
+        elif sent is not None:
+            self._left(sent.code, sent.reason)
+
+    def _flush(self) -> None:
+        transport = self._transport
+        if transport is None:
+            self._protocol.data_to_send()
+            return
+        for data in self._protocol.data_to_send():
+            if data:
+                transport.write(data)
+            elif transport.can_write_eof():
+                # Not close(): what the client still sends would be answered with a reset, and the
+                # reset may overtake our close frame.
+                transport.write_eof()
+
+    def _end_soon(self) -> None:
+        """Drop the client if it does not finish the closing handshake by itself."""
+        if not self._closing and self._transport is not None:
+            self._closing = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._gateway.limits.close_timeout, self._transport.abort)
+
+    def _left(self, code: int, reason: str) -> None:
+        if self._gateway.forget(self):
+            self._server.spawn(self._gateway.disconnect(self.connection, code, reason))

@@ -1,0 +1,141 @@
+"""``python -m localgateway`` as a user meets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateway_process import ROOT, GatewayProcess
+from tests.gateway_under_test import eventually
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "localgateway", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_it_prints_where_it_is_and_what_to_paste() -> None:
+    with GatewayProcess("--stage", "local") as gateway:
+        assert f"npx wscat -c {gateway.url} -H token:hello" in gateway.output
+        assert '{"action":"sendmessage","message":"hello"}' in gateway.output
+        assert f"{gateway.http_url}/api/@connections" in gateway.output
+        assert "token: hello" in gateway.output
+
+
+def test_ctrl_c_stops_everything_cleanly() -> None:
+    gateway = GatewayProcess("--stage", "local")
+    client = gateway.connect(header={"token": "hello"})
+    database = gateway.database_url.rpartition(":")[2]
+    output = gateway.stop()
+    assert gateway.process.returncode == 0
+    assert "Traceback" not in output
+    opcode, data = client.recv_data()
+    assert (opcode, data[:2]) == (8, b"\x03\xe9"), "1001, going away"
+    client.shutdown()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(database))) != 0, "the engine goes too"
+
+
+def test_killed_it_leaves_no_engine_behind() -> None:
+    gateway = GatewayProcess("--stage", "local")
+    port = int(gateway.database_url.rpartition(":")[2])
+    os.kill(gateway.process.pid, signal.SIGKILL)
+    gateway.process.wait(5)
+
+    def gone() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    eventually(gone)
+    gateway.stop()
+
+
+def test_a_taken_port_is_said_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = run("--stage", "local", "--port", str(port), "--database-port", "0")
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    (line,) = answer.stderr.splitlines()
+    assert f"port {port}" in line
+    assert "make run PORT=8001" in line
+
+
+def test_a_taken_database_port_is_said_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = run("--stage", "local", "--port", "0", "--database-port", str(port))
+    assert answer.returncode == 1
+    (line,) = answer.stderr.splitlines()
+    assert f"port {port}" in line
+    assert "--database-port" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--stage", "nowhere"), "has no stage 'nowhere'; it has dev, local, prod"),
+        (("--project-dir", "/"), "is no Chalice project"),
+    ],
+)
+def test_a_wrong_project_or_stage_is_said_in_one_line(
+    arguments: tuple[str, ...], words: str
+) -> None:
+    answer = run(*arguments, "--port", "0", "--database-port", "0")
+    assert answer.returncode == 1
+    (line,) = answer.stderr.splitlines()
+    assert words in line
+
+
+def test_an_address_others_can_reach_is_warned_of() -> None:
+    with GatewayProcess("--stage", "local", "--host", "0.0.0.0") as gateway:
+        assert "can be reached from other machines" in gateway.output
+
+
+@pytest.fixture
+def echo() -> Iterator[GatewayProcess]:
+    with GatewayProcess(project=ROOT / "tests" / "projects" / "echo") as running:
+        yield running
+
+
+def test_another_chalice_project_is_served_unmodified(echo: GatewayProcess) -> None:
+    client = echo.connect()
+    client.send("hello")
+    assert client.recv() == "hello"
+    client.send("who am I")
+    assert client.recv() == "127.0.0.1"
+    client.send("bye")
+    assert client.recv() == "bye"
+    opcode, data = client.recv_data()
+    assert (opcode, data[:2]) == (8, b"\x03\xe8"), "app.websocket_api.close closes with 1000"
+    client.shutdown()
+
+
+def test_the_subprotocol_of_another_project_is_answered(echo: GatewayProcess) -> None:
+    client = echo.connect(subprotocols=["other", "echo.v1"])
+    assert client.getsubprotocol() == "echo.v1"
+    client.close()
+    assert echo.refusal(subprotocols=["other"]) == 400
+
+
+def test_the_second_start_takes_seconds_at_most() -> None:
+    started = time.monotonic()
+    with GatewayProcess("--stage", "local"):
+        assert time.monotonic() - started < 15, "a hang, not a figure: benchmarks have those"

@@ -1,0 +1,108 @@
+"""The gateway as a user starts it: a process of its own that serves this repository's app."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import boto3
+import websocket
+
+ROOT = Path(__file__).parent.parent
+
+
+class GatewayProcess:
+    """Starts on free ports; stops with Ctrl-C's signal and keeps what it printed."""
+
+    def __init__(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, project: Path = ROOT
+    ) -> None:
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by stop
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "localgateway", "--project-dir", str(project)),
+                *("--port", "0", "--database-port", "0", *arguments),
+            ],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self.url = self._said(r"ws://\S+")
+            self.database_url = self._said(r"Database +(\S+)")
+        except AssertionError:
+            self._abandon()
+            raise
+        self.http_url = self.url.replace("ws:", "http:").removesuffix("/api")
+
+    def connect(self, query: str = "", **options: Any) -> Any:
+        return websocket.create_connection(f"{self.url}{query}", timeout=5, **options)
+
+    def refusal(self, query: str = "", **options: Any) -> int:
+        try:
+            self.connect(query, **options).close()
+        except websocket.WebSocketBadStatusException as error:
+            return int(error.status_code)
+        return 101
+
+    def items(self, table_name: str = "portcullis-local") -> Sequence[Mapping[str, Any]]:
+        """Return all that is in the table."""
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=self.database_url,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+        items: Sequence[Mapping[str, Any]] = client.scan(TableName=table_name)["Items"]
+        client.close()
+        return items
+
+    @property
+    def output(self) -> str:
+        self._output.seek(0)
+        return self._output.read()
+
+    def stop(self) -> str:
+        """Stop it as Ctrl-C does; return all it printed."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        output = self.output
+        self._output.close()
+        return output
+
+    def __enter__(self) -> GatewayProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+    def _abandon(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._output.close()
+
+    def _said(self, pattern: str) -> str:
+        deadline = time.monotonic() + 20
+        while (match := re.search(pattern, self.output)) is None:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.01)
+        return match[match.lastindex or 0]

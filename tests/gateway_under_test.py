@@ -1,0 +1,154 @@
+"""A real gateway on a free port, with plain functions in place of an app's Lambda functions."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import websocket
+
+from localgateway.definition import ApiDefinition
+from localgateway.events import Event, Stage
+from localgateway.functions import Functions
+from localgateway.gateway import Gateway
+from localgateway.http_routes import HttpRoutes
+from localgateway.limits import Limits
+from localgateway.server import Server
+
+Handler = Callable[[Event, Any], Any]
+
+
+def allow(event: Event, _context: Any = None, **context: Any) -> Event:
+    """Answer as an authorizer that lets everybody in."""
+    return {
+        "principalId": "someone",
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Action": "execute-api:Invoke",
+                    "Effect": "Allow",
+                    "Resource": event["methodArn"],
+                }
+            ],
+        },
+        "context": context,
+    }
+
+
+class GatewayUnderTest:
+    """Runs until ``stop``; remembers every invocation as (function, event)."""
+
+    def __init__(
+        self,
+        definition: ApiDefinition,
+        functions: Mapping[str, Handler],
+        limits: Limits | None = None,
+        http_routes: HttpRoutes | None = None,
+        disconnects: int = 1,
+    ) -> None:
+        self.clock_offset = 0
+        """Milliseconds the gateway's clock is ahead; a test may move it."""
+        self.calls: list[tuple[str, Event]] = []
+        self._clients: list[Any] = []
+        self.limits = limits or Limits(integration_timeout=5.0, close_timeout=1.0)
+        self._functions = Functions(
+            {name: self._recorded(name, function) for name, function in functions.items()},
+            timeout=self.limits.integration_timeout,
+        )
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.stage = Stage("api", api_id="abcdef1234", domain_name=self.address)
+        self.gateway = Gateway(
+            definition,
+            self.stage,
+            self._functions,
+            clock=lambda: time.time_ns() // 1_000_000 + self.clock_offset,
+            entropy=secrets.token_bytes,
+            limits=self.limits,
+            disconnects=disconnects,
+        )
+        self.server = Server(self.gateway, http_routes)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.server.start(self._listener), self.loop).result(5)
+
+    @property
+    def url(self) -> str:
+        return f"ws://{self.address}/api"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://{self.address}/api"
+
+    def connect(self, query: str = "", **options: Any) -> Any:
+        """Open a connection; raises ``WebSocketBadStatusException`` when refused."""
+        client = websocket.create_connection(f"{self.url}{query}", timeout=5, **options)
+        self._clients.append(client)
+        return client
+
+    def refusal(self, query: str = "", **options: Any) -> int:
+        """Return the status with which a handshake is refused; 101 when it is not."""
+        try:
+            self.connect(query, **options).close()
+        except websocket.WebSocketBadStatusException as error:
+            return int(error.status_code)
+        except websocket.WebSocketException as error:  # a redirect without a location
+            return int(str(error).rpartition("status ")[2])
+        return 101
+
+    def raw(self, target: str = "/api", *headers: str) -> socket.socket:
+        """Send an upgrade request as bytes and return the socket, nothing read yet."""
+        host, port = self.address.split(":")
+        client = socket.create_connection((host, int(port)), timeout=5)
+        lines = (
+            f"GET {target} HTTP/1.1",
+            f"Host: {self.address}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+            *headers,
+        )
+        client.sendall("\r\n".join([*lines, "", ""]).encode())
+        return client
+
+    def events(self, function: str) -> list[Event]:
+        return [event for name, event in self.calls if name == function]
+
+    def wait_for(self, function: str, count: int = 1) -> Event:
+        """Return the latest event of a function once it was invoked ``count`` times."""
+        eventually(lambda: len(self.events(function)) >= count)
+        return self.events(function)[-1]
+
+    def stop(self) -> None:
+        for client in self._clients:
+            client.shutdown()
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(5)
+        self.loop.close()
+        self._functions.close()
+
+    def _recorded(self, name: str, function: Handler) -> Handler:
+        def recorded(event: Event, context: Any) -> Any:
+            self.calls.append((name, copy.deepcopy(event)))
+            return function(event, context)
+
+        return recorded
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until a condition holds; fail when it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)
