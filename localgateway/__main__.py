@@ -15,6 +15,8 @@ from localgateway.database import DEFAULT_PORT
 from localgateway.errors import StartError
 from localgateway.options import DISCONNECTS, Options
 
+_PORT = click.IntRange(0, 65_535)
+
 
 @click.command(context_settings={"max_content_width": 100, "show_default": True})
 @click.option(
@@ -30,7 +32,7 @@ from localgateway.options import DISCONNECTS, Options
     default="127.0.0.1",
     help="Address to listen on. Any but loopback lets other machines use the app.",
 )
-@click.option("--port", default=8000, help="Port of everything; 0: a free one.")
+@click.option("--port", type=_PORT, default=8000, help="Port of everything; 0: a free one.")
 @click.option("--api-stage", metavar="NAME", default="api", help="Stage in the URL.")
 @click.option(
     "--template",
@@ -47,7 +49,10 @@ from localgateway.options import DISCONNECTS, Options
     "--database", metavar="URL", help="Use this DynamoDB-compatible engine, not the embedded one."
 )
 @click.option(
-    "--database-port", default=DEFAULT_PORT, help="Port of the embedded engine; 0: a free one."
+    "--database-port",
+    type=_PORT,
+    default=DEFAULT_PORT,
+    help="Port of the embedded engine; 0: a free one.",
 )
 @click.option(
     "--env",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,14 @@ from localgateway.errors import StartError
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8100
+_CREATED_WITH = (
+    "TableName",
+    "AttributeDefinitions",
+    "KeySchema",
+    "GlobalSecondaryIndexes",
+    "LocalSecondaryIndexes",
+    "StreamSpecification",
+)
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
 
@@ -74,9 +83,7 @@ class EmbeddedDatabase:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for leftover in self._log.parent.iterdir():
-            leftover.unlink()
-        self._log.parent.rmdir()
+        shutil.rmtree(self._log.parent, ignore_errors=True)
 
     def __enter__(self) -> EmbeddedDatabase:
         self.wait()
@@ -96,8 +103,7 @@ def create_table(endpoint_url: str, table: Mapping[str, Any], region: str) -> No
 
     Properties a local engine has no use for (tags, encryption, backups) are left out.
     """
-    wanted = ("TableName", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    create = {key: table[key] for key in wanted if key in table}
+    create = {key: table[key] for key in _CREATED_WITH if key in table}
     answer = _call(endpoint_url, region, "CreateTable", create | {"BillingMode": "PAY_PER_REQUEST"})
     if "ResourceInUseException" in answer.get("__type", ""):
         return
@@ -114,7 +120,9 @@ def _call(
     # Local engines read the region from the credential's scope and check no signature. A plain
     # request spares the 0.2 s that importing boto3 and building a client would add to each start.
     scope = f"local/20260101/{region}/dynamodb/aws4_request"
-    connection = http.client.HTTPConnection(endpoint_url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(
+        endpoint_url.removeprefix("http://").rstrip("/"), timeout=10
+    )
     headers = {
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
         "Content-Type": "application/x-amz-json-1.0",
@@ -122,8 +130,10 @@ def _call(
     }
     try:
         connection.request("POST", "/", json.dumps(payload), headers)
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
-    except (OSError, ValueError) as error:
+        answer: Any = json.loads(connection.getresponse().read())
+        if not isinstance(answer, dict):
+            raise ValueError("its answer is no JSON object")
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise StartError(f"the database at {endpoint_url} does not answer: {error}") from error
     finally:
         connection.close()

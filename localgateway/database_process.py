@@ -7,12 +7,15 @@ ends and so does this process: no engine is left behind on the port.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import threading
 
 
 def _end_with_parent() -> None:
     sys.stdin.buffer.read()
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)  # the parent made it for this process
     os._exit(0)
 
 

@@ -123,7 +123,7 @@ def read(
         route_selection_expression=expression,
         stage_variables=definition.get("stage_variables", {}),
         tables=definition.get("tables", ()),
-        example=Example(**definition.get("example", {})),
+        example=_example(definition.get("example", {})),
     )
 
 
@@ -133,6 +133,8 @@ def _route(route_key: str, value: Mapping[str, Any]) -> Route:
             f"route {route_key!r}: only Chalice's handlers serve keys that start with $"
         )
     _refuse_unknown(value, _ROUTE_KEYS, f"route {route_key!r}")
+    if not route_key:
+        raise StartError("route '': a key is wanted; a message without one goes to $default")
     responses = {
         key: IntegrationResponse(**response)
         for key, response in value.get("integration_responses", {}).items()
@@ -160,11 +162,20 @@ def _authorizer(value: Mapping[str, Any] | None) -> Authorizer | None:
     if value is None:
         return None
     _refuse_unknown(value, frozenset({"function", "identity_sources"}), "authorizer")
-    sources = tuple(IdentitySource.parse(text) for text in value.get("identity_sources", ()))
+    if "function" not in value:
+        raise StartError("authorizer: name its function")
+    sources = tuple(IdentitySource.parse(str(text)) for text in value.get("identity_sources", ()))
     return Authorizer(value["function"], sources)
 
 
-def _refuse_unknown(value: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+def _example(value: Mapping[str, Any]) -> Example:
+    _refuse_unknown(value, frozenset(part.name for part in fields(Example)), "example")
+    return Example(**value)
+
+
+def _refuse_unknown(value: Any, known: frozenset[str], where: str) -> None:
+    if not isinstance(value, Mapping):
+        raise StartError(f"{where}: a dict is wanted, not {type(value).__name__}")
     unknown = sorted(value.keys() - known)
     if unknown:
         raise StartError(

@@ -58,7 +58,7 @@ class Functions:
             answer = self._handlers[name](event, context)
             # Lambda answers with JSON; what does not survive it is the function's fault.
             return json.loads(json.dumps(answer, allow_nan=False))
-        except Exception as error:  # whatever a handler raises is Lambda's to report
+        except (Exception, SystemExit) as error:  # whatever a handler raises, Lambda reports
             if str(error) != "Unauthorized":
                 logger.error("%s raised", name, exc_info=error)
             raise FunctionError(name, str(error), type(error).__name__) from error

@@ -7,13 +7,13 @@ operators on a WebSocket API is not documented; such a statement never allows an
 
 from __future__ import annotations
 
-import re
+import string
 from collections.abc import Mapping
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 ACTION = "execute-api:Invoke"
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _OPERATORS = ("IpAddress", "NotIpAddress")
 
 
@@ -46,7 +46,7 @@ def _statements(policy_document: Any) -> list[Mapping[str, Any]]:
 def _check(statement: Any) -> None:
     if not isinstance(statement, Mapping):
         raise MalformedPolicy("a statement is not an object")
-    if statement.get("Effect") not in {"Allow", "Deny"}:
+    if statement.get("Effect") not in ("Allow", "Deny"):
         raise MalformedPolicy("Effect is neither Allow nor Deny")
     for element in ("Action", "Resource"):
         if f"Not{element}" not in statement and not _strings(statement.get(element)):
@@ -65,21 +65,32 @@ def _applies(statement: Mapping[str, Any], method_arn: str, source_ip: str) -> b
     if "NotAction" in statement or "NotResource" in statement:
         return denies
     # Actions are compared without regard to case, resources with it.
-    if not _matches(statement["Action"], ACTION, re.IGNORECASE):
+    actions = [action.translate(_LOWER) for action in _strings(statement["Action"])]
+    if not any(_glob(action, ACTION.translate(_LOWER)) for action in actions):
         return False
-    if not _matches(statement["Resource"], method_arn, 0):
+    if not any(_glob(resource, method_arn) for resource in _strings(statement["Resource"])):
         return False
     return _condition_holds(statement.get("Condition"), source_ip, unknown=denies)
 
 
-def _matches(patterns: Any, text: str, flags: int) -> bool:
-    return any(_glob(pattern, flags).fullmatch(text) is not None for pattern in _strings(patterns))
-
-
-@lru_cache(maxsize=1024)
-def _glob(pattern: str, flags: int) -> re.Pattern[str]:
-    translated = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.compile(translated, re.DOTALL | flags)
+def _glob(pattern: str, text: str) -> bool:
+    """Match ``*`` and ``?``, in time that no pattern makes explode, as it may a regex's."""
+    at = star = 0
+    pattern_at, after_star = 0, -1
+    while at < len(text):
+        wanted = pattern[pattern_at] if pattern_at < len(pattern) else None
+        if wanted == "*":
+            pattern_at += 1
+            after_star, star = pattern_at, at
+        elif wanted is not None and wanted in ("?", text[at]):
+            pattern_at += 1
+            at += 1
+        elif after_star >= 0:
+            star += 1  # let the last star take one character more, and try again behind it
+            pattern_at, at = after_star, star
+        else:
+            return False
+    return set(pattern[pattern_at:]) <= {"*"}
 
 
 def _condition_holds(condition: Any, source_ip: str, *, unknown: bool) -> bool:
@@ -90,7 +101,7 @@ def _condition_holds(condition: Any, source_ip: str, *, unknown: bool) -> bool:
     for operator, keys in condition.items():
         if operator not in _OPERATORS or not _only_source_ip(keys):
             return unknown
-        networks = [network for value in keys.values() for network in _strings(value)]
+        networks = [network for value in keys.values() for network in _ranges(value)]
         inside = any(_contains(network, source_ip) for network in networks)
         if inside is not (operator == "IpAddress"):
             return False
@@ -99,6 +110,13 @@ def _condition_holds(condition: Any, source_ip: str, *, unknown: bool) -> bool:
 
 def _only_source_ip(keys: Any) -> bool:
     return isinstance(keys, Mapping) and {str(key).lower() for key in keys} == {"aws:sourceip"}
+
+
+def _ranges(value: Any) -> list[str]:
+    ranges = _strings(value)
+    if not ranges:
+        raise MalformedPolicy("a source address is neither a string nor a list of strings")
+    return ranges
 
 
 def _contains(network: str, address: str) -> bool:

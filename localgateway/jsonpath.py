@@ -6,7 +6,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
-_STEP = re.compile(r"\.?(?P<name>[^.\[\]'\"]+)|\[(?P<index>\d+)\]|\[(['\"])(?P<quoted>.*?)\3\]")
+_STEP = re.compile(
+    r"\.?(?P<name>[^.\[\]'\"*]+)|\[(?P<index>\d+)\]|\[(['\"])(?P<quoted>.*?)\3\]", re.DOTALL
+)
 
 MISSING = object()
 """What ``find`` returns where the document has nothing at the path."""

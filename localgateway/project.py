@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,21 +53,26 @@ def environment(project_dir: Path, stage: str) -> tuple[dict[str, str], list[str
         raise StartError(f"{project_dir} is no Chalice project: it has no {path.name}") from error
     except ValueError as error:
         raise StartError(f"{path} is not JSON: {error}") from error
-    stage_config = config.get("stages", {}).get(stage)
-    if stage_config is None:
-        stages = ", ".join(sorted(config.get("stages", {}))) or "none"
-        raise StartError(f"{path} has no stage {stage!r}; it has {stages}")
-    functions = [
-        function
-        for layer in (config, stage_config)
-        for function in layer.get("lambda_functions", {}).values()
-    ]
+    if not isinstance(config, dict):
+        raise StartError(f"{path} is no JSON object")
+    stages = _members(config, "stages")
+    stage_config = stages.get(stage)
+    if not isinstance(stage_config, dict):
+        raise StartError(
+            f"{path} has no stage {stage!r}; it has {', '.join(sorted(stages)) or 'none'}"
+        )
+    # Chalice gives a function the variables of its stage's lambda_functions, not the project's.
+    functions = _members(stage_config, "lambda_functions").values()
     return _union([_variables(config), _variables(stage_config)], map(_variables, functions))
 
 
-def _variables(layer: Mapping[str, Any]) -> Mapping[str, str]:
-    variables: Mapping[str, str] = layer.get("environment_variables", {})
-    return variables
+def _variables(layer: Any) -> dict[str, str]:
+    return _members(layer, "environment_variables")
+
+
+def _members(layer: Any, name: str) -> dict[str, Any]:
+    members = layer.get(name) if isinstance(layer, dict) else None
+    return members if isinstance(members, dict) else {}
 
 
 def _union(
@@ -92,28 +98,47 @@ def load(
 
     Raises ``StartError``, with Chalice's words, when it cannot be imported.
     """
+    if not (project_dir / "app.py").is_file() and not (project_dir / "app").is_dir():
+        raise StartError(f"{project_dir} is no Chalice project: it has no app.py")
     factory = CLIFactory(str(project_dir), environ=environ)
     try:
         config = factory.create_config_obj(stage)
         app = factory.load_chalice_app(dict(variables))
     except (RuntimeError, UnknownConfigFileVersion, ExperimentalFeatureError) as error:
         raise StartError(str(error)) from error
+    except Exception as error:  # the app's own code: whatever it raises is its reason
+        raise StartError(_import_failure(project_dir, error)) from error
     handlers = {key: handler.name for key, handler in app.websocket_handlers.items()}
-    definition = read(handlers, app.handler_map, _define())
+    functions = _functions(app)
+    definition = read(handlers, functions, _define())
     return Project(
         app,
         config,
         definition,
-        app.handler_map,
-        _function_names(app, stage),
+        functions,
+        _function_names(app, stage, functions),
         _schedules(app),
         [*_unserved(app), *_endpoints_of_their_own(project_dir)],
     )
 
 
-def _function_names(app: Chalice, stage: str) -> dict[str, str]:
-    names = {name: name for name in app.handler_map}
-    return names | {f"{app.app_name}-{stage}-{name}": name for name in app.handler_map}
+def _import_failure(project_dir: Path, error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(project_dir)]
+    where = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
+    return f"app.py cannot be imported: {type(error).__name__}: {error}{where}"
+
+
+def _functions(app: Chalice) -> dict[str, Any]:
+    """Return what Chalice deploys as functions of their own: views are not."""
+    views = {entry.view_name for route in app.routes.values() for entry in route.values()}
+    return {name: handler for name, handler in app.handler_map.items() if name not in views}
+
+
+def _function_names(app: Chalice, stage: str, functions: Iterable[str]) -> dict[str, str]:
+    """Return the names functions are invoked by: their own, and those they are deployed as."""
+    own = {name: name for name in functions}
+    return own | {f"{app.app_name}-{stage}-{name}": name for name in own}
 
 
 def _schedules(app: Chalice) -> dict[str, Schedule]:
@@ -148,9 +173,11 @@ def _endpoints_of_their_own(project_dir: Path) -> list[str]:
 
 def _define() -> Mapping[str, Any]:
     try:
-        definition: Mapping[str, Any] = getattr(sys.modules["app"], DEFINITION_NAME, dict)()
+        definition: Any = getattr(sys.modules["app"], DEFINITION_NAME, dict)()
     except Exception as error:  # the app's own code: whatever it raises is its reason
         raise StartError(f"{DEFINITION_NAME}(): {type(error).__name__}: {error}") from error
+    if not isinstance(definition, Mapping):
+        raise StartError(f"{DEFINITION_NAME}() returns {type(definition).__name__}, not a dict")
     return definition
 
 

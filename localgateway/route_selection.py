@@ -37,6 +37,8 @@ def parse_expression(expression: str) -> tuple[tuple[bool, str], ...]:
                 "${request.body.KEY} mixed with text, or \\$default"
             )
         path = match["braced"] or match["bare"]
+        if path:
+            _check_path(expression, path)
         parts.append((True, path) if path else (False, match["escaped"] or match["literal"]))
         position = match.end()
     return tuple(parts)
@@ -45,13 +47,13 @@ def parse_expression(expression: str) -> tuple[tuple[bool, str], ...]:
 def evaluate(expression: str, frame: str) -> str | None:
     """Return the expression's value for a frame; None where the frame is not JSON."""
     try:
-        body = json.loads(frame)
+        body = json.loads(frame, parse_constant=_refuse)
+        return "".join(
+            _text(jsonpath.find(body, text)) if is_path else text
+            for is_path, text in parse_expression(expression)
+        )
     except (ValueError, RecursionError):
         return None
-    return "".join(
-        _text(jsonpath.find(body, text)) if is_path else text
-        for is_path, text in parse_expression(expression)
-    )
 
 
 def select_route(expression: str, frame: str, route_keys: Collection[str]) -> str | None:
@@ -64,6 +66,17 @@ def select_route(expression: str, frame: str, route_keys: Collection[str]) -> st
     if value is not None and not value.startswith("$") and value in route_keys:
         return value
     return DEFAULT if DEFAULT in route_keys else None
+
+
+def _check_path(expression: str, path: str) -> None:
+    try:
+        jsonpath.parse(path)
+    except ValueError as error:
+        raise StartError(f"selection expression {expression!r}: {error}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")  # though Python reads it
 
 
 def _text(value: Any) -> str:

@@ -121,6 +121,10 @@ class Server:
             admission = await self._gateway.open(handshake)
         except HandshakeRefused as refusal:
             return _refuse(transport, json_response(refusal.status, {"message": refusal.message}))
+        except Exception:
+            # A fault of the gateway: say so to the client too, and let the log have it.
+            _refuse(transport, json_response(500, {"message": "Internal server error"}))
+            raise
         if admission.subprotocol is not None:
             response.headers["Sec-WebSocket-Protocol"] = admission.subprotocol
         peer = WebSocketPeer(admission.connection, self._gateway, protocol.extensions, self)

@@ -81,8 +81,8 @@ class Util:
     def escapeJavaScript(self, text: Any) -> str:
         r"""Escape as Apache commons-lang does.
 
-        ``'`` becomes ``\\'``, which is not JSON: AWS tells authors to append
-        ``.replaceAll("\\\\'","'")``.
+        ``'`` becomes ``\'``, which is not JSON: AWS tells authors to append
+        ``.replaceAll("\\'","'")``.
         """
         return "".join(_escaped(character) for character in _string(text))
 
@@ -92,7 +92,7 @@ class Util:
 
     def urlEncode(self, text: Any) -> str:
         """Encode as ``application/x-www-form-urlencoded``."""
-        return urllib.parse.quote_plus(_string(text))
+        return urllib.parse.quote_plus(_string(text), safe="*").replace("~", "%7E")
 
     def urlDecode(self, text: str) -> str:
         """Decode ``application/x-www-form-urlencoded``."""
@@ -108,14 +108,16 @@ class Util:
 
 
 def _string(value: Any) -> str:
-    return "" if value is None else str(value)
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _escaped(character: str) -> str:
     short = _JAVA_ESCAPES.get(character)
     if short is not None:
         return short
-    if " " <= character <= "~":
+    if " " <= character <= "\x7f":
         return character
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02X}{units[i + 1]:02X}" for i in range(0, len(units), 2))

@@ -39,11 +39,12 @@ class GatewayProcess:
             stderr=subprocess.STDOUT,
         )
         try:
-            self.url = self._said(r"ws://\S+")
-            self.database_url = self._said(r"Database +(\S+)")
+            self._said(r"Ctrl-C")
         except AssertionError:
             self._abandon()
             raise
+        self.url = self._said(r"ws://\S+")
+        self.database_url = "" if "Database" not in self.output else self._said(r"Database +(\S+)")
         self.http_url = self.url.replace("ws:", "http:").removesuffix("/api")
 
     def connect(self, query: str = "", **options: Any) -> Any:

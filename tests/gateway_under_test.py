@@ -50,8 +50,10 @@ class GatewayUnderTest:
         definition: ApiDefinition,
         functions: Mapping[str, Handler],
         limits: Limits | None = None,
+        *,
         http_routes: HttpRoutes | None = None,
         disconnects: int = 1,
+        make_server: Callable[..., Server] = Server,
     ) -> None:
         self.clock_offset = 0
         """Milliseconds the gateway's clock is ahead; a test may move it."""
@@ -75,7 +77,7 @@ class GatewayUnderTest:
             limits=self.limits,
             disconnects=disconnects,
         )
-        self.server = Server(self.gateway, http_routes)
+        self.server = make_server(self.gateway, http_routes)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()

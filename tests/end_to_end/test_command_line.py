@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from localgateway.database import EmbeddedDatabase
 from tests.gateway_process import ROOT, GatewayProcess
 from tests.gateway_under_test import eventually
 
@@ -93,6 +95,8 @@ def test_a_taken_database_port_is_said_in_one_line() -> None:
     [
         (("--stage", "nowhere"), "has no stage 'nowhere'; it has dev, local, prod"),
         (("--project-dir", "/"), "is no Chalice project"),
+        (("--stage", "local", "--limit", "speed=1"), "write NAME=NUMBER of client_buffer"),
+        (("--stage", "local", "--env", "NAME"), "write NAME=VALUE"),
     ],
 )
 def test_a_wrong_project_or_stage_is_said_in_one_line(
@@ -133,6 +137,27 @@ def test_the_subprotocol_of_another_project_is_answered(echo: GatewayProcess) ->
     assert client.getsubprotocol() == "echo.v1"
     client.close()
     assert echo.refusal(subprotocols=["other"]) == 400
+
+
+def test_a_variable_of_the_command_line_wins() -> None:
+    token = {"token": "another"}
+    with GatewayProcess("--stage", "local", "--env", "SHARED_TOKEN=another") as gateway:
+        assert gateway.refusal(header=token) == 101
+        assert gateway.refusal(header={"token": "hello"}) == 401
+
+
+def test_the_log_can_be_json() -> None:
+    with GatewayProcess("--stage", "local", "--log-format", "json") as gateway:
+        gateway.connect(header={"token": "hello"}).close()
+        eventually(lambda: '"route_key": "$disconnect"' in gateway.output)
+        lines = [line for line in gateway.output.splitlines() if '"connection_id"' in line]
+        assert {"time", "level", "route_key", "status"} <= json.loads(lines[0]).keys()
+
+
+def test_a_database_that_runs_already_can_be_used(database: EmbeddedDatabase) -> None:
+    with GatewayProcess("--stage", "local", "--database", database.endpoint_url) as gateway:
+        assert gateway.database_url == database.endpoint_url
+        assert gateway.refusal(header={"token": "hello"}) == 101
 
 
 def test_the_second_start_takes_seconds_at_most() -> None:

@@ -74,7 +74,7 @@ def gateway() -> Iterator[GatewayUnderTest]:
     definition = ApiDefinition(routes={"$default": Route("message")})
     routes = HttpRoutes(make_app(), Config(chalice_stage="local"))
     functions = {"message": lambda event, context: None}
-    running = GatewayUnderTest(definition, functions, LIMITS, routes)
+    running = GatewayUnderTest(definition, functions, LIMITS, http_routes=routes)
     yield running
     running.stop()
 

@@ -1,0 +1,131 @@
+"""Runs every local command of the README, and its Python script, as a reader would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PORTS = {"--port 8001": 8001}
+MESSAGE = '{"action":"sendmessage","message":"hello"}'
+# The caller has run these already, from the same checkout.
+DONE = {"make test", "make check"}
+
+
+def main() -> None:
+    """Run the blocks in order; any command that does not do what it should ends this."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line.partition("#")[0].strip() for line in lines]
+    servers = [command for command in commands if "make run" in command]
+    clients = [command for command in commands if command.startswith("npx wscat")]
+    first, second = servers
+    with serving(first, 8000):
+        wscat(clients[0], 'message":"hello"')
+        wscat(clients[1], "Unexpected server response: 401")
+        run_script()
+    with serving(second, 8000):
+        wscat(clients[2], 'message":"hello"')
+    rest = [c for c in commands if c not in {*servers, *clients} and c not in DONE]
+    for command in rest:
+        other(command)
+
+
+def other(command: str) -> None:
+    """Run a command that is neither `make run` nor a client of it."""
+    if "localgateway" in command:
+        with serving(command, 8001, path="/"):
+            return
+    if "chalice local" in command:
+        with serving(command, 8000):
+            return
+    timeout = 600
+    say(command)
+    subprocess.run(command, shell=True, cwd=ROOT, check=True, env=environment(), timeout=timeout)
+
+
+def blocks(language: str) -> Iterator[str]:
+    """Return the README's fenced blocks of a language."""
+    yield from re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@contextmanager
+def serving(command: str, port: int, path: str = "/health") -> Iterator[None]:
+    """Run a server's command until the block ends; stop it as Ctrl-C does."""
+    say(command)
+    server = subprocess.Popen(
+        command, shell=True, cwd=ROOT, env=environment(), start_new_session=True
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}{path}", server)
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(20)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Return once the server answers, whatever it answers."""
+    for _ in range(1200):
+        assert server.poll() is None, "the server has ended"
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"nothing answers at {url}")
+
+
+def wscat(command: str, expected: str) -> None:
+    """Run a wscat command that sends a message and waits a second for what comes back."""
+    say(command)
+    arguments = [*shlex.split(command), "-x", MESSAGE, "-w", "1"]
+    arguments.insert(1, "--yes")
+    # Its input stays open, as a terminal's does: wscat ends with it.
+    with subprocess.Popen(
+        arguments,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    ) as client:
+        assert client.stdout is not None
+        output = client.stdout.read()
+    assert expected in output, output
+
+
+def run_script() -> None:
+    """Run the README's Python block."""
+    (script,) = blocks("python")
+    say("the Python script")
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "'type': 'reply'" in ran.stdout, ran.stdout
+
+
+def environment() -> dict[str, str]:
+    """Return the caller's environment, and a region: `chalice package` asks for one."""
+    return {**os.environ, "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def say(what: str) -> None:
+    """Say what runs."""
+    print(f"README: {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""``--reload``: a saved file is served, a broken one is shown and can be mended."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import websocket
+
+from tests.gateway_process import ROOT, GatewayProcess
+from tests.gateway_under_test import eventually
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "tests" / "projects" / "echo", tmp_path / "echo")
+    return tmp_path / "echo"
+
+
+@pytest.fixture
+def gateway(project: Path) -> Iterator[GatewayProcess]:
+    # A fixed port, since clients must find it again after each start.
+    with GatewayProcess("--reload", "--no-database", project=project) as running:
+        yield running
+
+
+def echoed(gateway: GatewayProcess) -> str | None:
+    """Connect to the latest URL said, and return what a message comes back as."""
+    gateway.url = gateway.output.rpartition("WebSocket")[2].split()[0]
+    try:
+        client = gateway.connect()
+        client.send("hello")
+        answer = client.recv()
+        client.close()
+    except (OSError, websocket.WebSocketException):
+        return None
+    return str(answer)
+
+
+def test_a_saved_file_is_served_and_a_broken_one_can_be_mended(
+    gateway: GatewayProcess, project: Path
+) -> None:
+    app = project / "app.py"
+    source = app.read_text()
+    assert echoed(gateway) == "hello"
+
+    app.write_text(source.replace("answer = event.body\n", "answer = event.body.upper()\n"))
+    eventually(lambda: echoed(gateway) == "HELLO", seconds=20)
+    assert "app.py saved: starting anew" in gateway.output
+
+    app.write_text(source + "\nthis is no Python\n")
+    eventually(lambda: "SyntaxError" in gateway.output, seconds=20)
+
+    app.write_text(source)
+    eventually(lambda: echoed(gateway) == "hello", seconds=20)
