@@ -8,12 +8,14 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 
 import click
 
 from localgateway.banner import banner
+from localgateway.cloudformation import Template
 from localgateway.database import EmbeddedDatabase, create_table
 from localgateway.errors import StartError
 from localgateway.events import Stage
@@ -35,32 +37,30 @@ _LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "lo
 def run(options: Options, environ: MutableMapping[str, str]) -> None:
     """Serve until SIGINT or SIGTERM; raises ``StartError`` when it cannot start."""
     limits = Limits.parse(options.limit)
+    template = Template.read(options.templates)
     with closing(_listen(options.host, options.port)) as listener:
         address = f"{_reachable(options.host)}:{listener.getsockname()[1]}"
         with _database(options) as (database_url, wait_for_database):
             # The engine starts while the app is imported: that takes about as long.
-            project = _load(options, environ, address, database_url)
-            region = environ.get("AWS_REGION") or environ["AWS_DEFAULT_REGION"]
+            variables = _variables(options, environ, address, database_url)
+            region = variables.get("AWS_REGION") or variables["AWS_DEFAULT_REGION"]
             stage = Stage(options.api_stage, region=region, domain_name=address)
+            project = _load(options, environ, template, stage, variables)
             if database_url is not None:
                 wait_for_database()
                 for table in project.definition.tables:
                     create_table(database_url, table, region)
             serving = _serve(
-                options,
-                project,
-                stage,
-                limits=limits,
-                listener=listener,
-                database_url=database_url,
+                options, project, stage, limits=limits, listener=listener, database_url=database_url
             )
             asyncio.run(serving)
 
 
-def _load(
-    options: Options, environ: MutableMapping[str, str], address: str, database_url: str | None
-) -> Project:
-    variables, disagreeing = environment(options.project_dir, options.stage)
+def _variables(
+    options: Options, environ: Mapping[str, str], address: str, database_url: str | None
+) -> dict[str, str]:
+    """Return what the app finds in its environment: ours, then config.json's, then --env's."""
+    configured, disagreeing = environment(options.project_dir, options.stage)
     for name in disagreeing:
         logger.warning("functions disagree on %s: in one process all get the last value", name)
     endpoints = {
@@ -73,13 +73,26 @@ def _load(
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL_LAMBDA": f"http://{address}",
     }
-    given = {name: value for name, value in defaults.items() if name not in environ}
-    variables = {**given, **variables, **endpoints, **options.variables()}
+    given = {name: environ.get(name, value) for name, value in defaults.items()}
+    return {**given, **configured, **endpoints, **options.variables()}
+
+
+def _load(
+    options: Options,
+    environ: MutableMapping[str, str],
+    template: Template,
+    stage: Stage,
+    variables: dict[str, str],
+) -> Project:
+    """Import the app, and put over its own definition what the templates say."""
+    variables = {**variables, **template.environment(stage), **options.variables()}
     project = load(options.project_dir, options.stage, environ, variables)
-    point_websocket_api(project.app, address, options.api_stage)
-    for notice in project.notices:
+    tables = (*project.definition.tables, *template.tables(stage))
+    definition = template.extend(project.definition, project.functions, stage)
+    point_websocket_api(project.app, stage.domain_name, stage.name)
+    for notice in (*project.notices, *template.unsupported):
         logger.warning("%s", notice)
-    return project
+    return replace(project, definition=replace(definition, tables=tables))
 
 
 async def _serve(

@@ -31,6 +31,7 @@ class WebSocketPeer(asyncio.Protocol):
 
     __slots__ = (
         "_closing",
+        "_failed",
         "_fragments",
         "_gateway",
         "_in_flight",
@@ -64,6 +65,7 @@ class WebSocketPeer(asyncio.Protocol):
         self._fragments: list[bytes] | None = None
         self._in_flight = 0
         self._closing = False
+        self._failed = False
 
     def take_over(self, transport: asyncio.Transport, response: bytes, rest: bytes) -> None:
         """Answer the handshake and become the transport's protocol; ``rest`` is read first."""
@@ -127,9 +129,12 @@ class WebSocketPeer(asyncio.Protocol):
     # The rest is private.
 
     def _frame_received(self, frame: Frame) -> None:
+        # A close frame may have come along: what was sent before it is handled all the same.
+        if self._failed:
+            return
         if frame.opcode is Opcode.BINARY:
-            self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "Binary frames are not supported")
-        elif frame.opcode in (Opcode.TEXT, Opcode.CONT) and self._protocol.state is State.OPEN:
+            self._fail(CloseCode.UNSUPPORTED_DATA, "Binary frames are not supported")
+        elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
             self._collect(frame)
 
     def _collect(self, frame: Frame) -> None:
@@ -145,11 +150,11 @@ class WebSocketPeer(asyncio.Protocol):
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            self._protocol.fail(CloseCode.INVALID_DATA, "Not valid UTF-8")
+            self._fail(CloseCode.INVALID_DATA, "Not valid UTF-8")
             return
         self.last_active_at = self._gateway.clock()
         if not self._gateway.take_request():
-            self._protocol.fail(CloseCode.POLICY_VIOLATION, "Too Many Requests")
+            self._fail(CloseCode.POLICY_VIOLATION, "Too Many Requests")
             return
         self._in_flight += 1
         if (
@@ -158,6 +163,11 @@ class WebSocketPeer(asyncio.Protocol):
         ):
             self._transport.pause_reading()
         self._server.spawn(self._handle(text))
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self._failed = True
+        if self._protocol.state is State.OPEN:
+            self._protocol.fail(code, reason)
 
     async def _handle(self, text: str) -> None:
         try:

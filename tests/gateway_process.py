@@ -43,7 +43,8 @@ class GatewayProcess:
         except AssertionError:
             self._abandon()
             raise
-        self.url = self._said(r"ws://\S+")
+        (address,) = re.findall(r"(?:ws|http)://(127\.0\.0\.1:\d+)", self.output)[:1]
+        self.url = f"ws://{address}/api"
         self.database_url = "" if "Database" not in self.output else self._said(r"Database +(\S+)")
         self.http_url = self.url.replace("ws:", "http:").removesuffix("/api")
 

@@ -94,6 +94,23 @@ def test_fragments_make_one_message(gateway: GatewayUnderTest) -> None:
     client.close()
 
 
+def test_a_message_with_a_close_frame_right_behind_it_is_handled(
+    gateway: GatewayUnderTest,
+) -> None:
+    client = gateway.connect()
+    client.sock.sendall(b"\x81\x82\x00\x00\x00\x00hi\x88\x82\x00\x00\x00\x00\x03\xe8")
+    assert gateway.wait_for("message")["body"] == "hi"
+    assert ended(gateway) == (1000, "")
+
+
+def test_nothing_after_a_binary_frame_is_handled(gateway: GatewayUnderTest) -> None:
+    client = gateway.connect()
+    client.sock.sendall(b"\x82\x81\x00\x00\x00\x00x\x81\x82\x00\x00\x00\x00hi")
+    assert close_code(client) == 1003
+    gateway.wait_for("disconnect")
+    assert gateway.events("message") == []
+
+
 def test_text_that_is_not_utf8_is_closed_with_1007(gateway: GatewayUnderTest) -> None:
     client = gateway.connect()
     send_fragments(client, b"\xff\xfe")
