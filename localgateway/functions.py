@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chalice.local import LambdaContext
@@ -13,11 +12,10 @@ from chalice.local import LambdaContext
 from localgateway.errors import FunctionError, FunctionTimedOut
 from localgateway.events import Event
 from localgateway.log import logger
+from localgateway.workers import MAX_THREADS, Workers
 
 Handler = Callable[[Event, Any], Any]
 
-CONCURRENCY = 64
-"""Handlers that run at once. Each is a thread; AWS starts with 1,000 environments an account."""
 _MEMORY_MB = 128
 
 
@@ -25,12 +23,12 @@ class Functions:
     """Invokes functions by name, as Lambda would: events in, JSON out."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], *, timeout: float, concurrency: int = CONCURRENCY
+        self, handlers: Mapping[str, Handler], *, timeout: float, concurrency: int = MAX_THREADS
     ) -> None:
         """``timeout`` is the integration's in seconds, and the time a function sees remaining."""
         self._handlers = handlers
         self._timeout = timeout
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="function")
+        self._workers = Workers(most=concurrency)
 
     async def invoke(self, name: str, event: Any) -> Any:
         """Return the function's answer as its JSON reads; raises ``FunctionError``.
@@ -38,31 +36,27 @@ class Functions:
         A function past its time limit cannot be stopped here: the caller gets ``FunctionTimedOut``
         and it runs on, as it would on Lambda until Lambda's own limit.
         """
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, self._run, name, event)
-        done, _ = await asyncio.wait([future], timeout=self._timeout)
-        if not done:
-            future.add_done_callback(_retrieve)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._workers.run(lambda: self._run(name, event))
+        except TimeoutError:
             logger.error("%s is still running after %g s", name, self._timeout)
             message = f"Task timed out after {self._timeout:.2f} seconds"
-            raise FunctionTimedOut(name, message, "Sandbox.Timedout")
-        return future.result()
+            raise FunctionTimedOut(name, message, "Sandbox.Timedout") from None
 
     def close(self) -> None:
         """Take no more invocations; those that run are not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
     def _run(self, name: str, event: Any) -> Any:
         context = LambdaContext(name, _MEMORY_MB, int(self._timeout * 1000))
         try:
             answer = self._handlers[name](event, context)
+            if answer is None:
+                return None
             # Lambda answers with JSON; what does not survive it is the function's fault.
             return json.loads(json.dumps(answer, allow_nan=False))
         except (Exception, SystemExit) as error:  # whatever a handler raises, Lambda reports
             if str(error) != "Unauthorized":
                 logger.error("%s raised", name, exc_info=error)
             raise FunctionError(name, str(error), type(error).__name__) from error
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    future.exception()

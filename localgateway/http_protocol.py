@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections import deque
 from typing import TYPE_CHECKING
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 import httptools
 
 from localgateway.http_messages import HttpRequest, HttpResponse, json_response
+from localgateway.log import logger
 
 if TYPE_CHECKING:
     from localgateway.server import Server
 
 _BAD_REQUEST = json_response(400, {"message": "Bad Request"})
+_INTERNAL_SERVER_ERROR = json_response(500, {"message": "Internal server error"})
 _KEEP_ALIVE_SECONDS = 75.0
 
 
@@ -28,11 +31,12 @@ class HttpProtocol(asyncio.Protocol):
         self._waiting: deque[tuple[HttpRequest, bool]] = deque()
         self._handshake: HttpRequest | None = None
         self._answering = False
-        self._timer: asyncio.TimerHandle | None = None
         self._source_ip = ""
         self._refused = False
         self._head_size = 0
         self.transport: asyncio.Transport | None = None
+        self.deadline = math.inf
+        """When the server drops this connection, by the loop's clock."""
         self._reset()
 
     # What asyncio calls.
@@ -48,12 +52,13 @@ class HttpProtocol(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._source_ip = (transport.get_extra_info("peername") or ("",))[0]
         self._server.transports.add(transport)
+        self._server.http_protocols.add(self)
         self._expect_request(self._limits.handshake_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Parse; what follows an upgrade request is left for the WebSocket."""
         if self._refused:
-            return  # read on, so that no reset overtakes the answer; the timer ends it
+            return  # read on, so that no reset overtakes the answer; the deadline ends it
         if not self._headers_complete:
             self._head_size += len(data)
         try:
@@ -67,8 +72,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the client; what its last request started runs on."""
-        self._stop_timer()
         self._waiting.clear()
+        self._server.http_protocols.discard(self)
         if self.transport is not None:
             self._server.transports.discard(self.transport)
         self.transport = None
@@ -119,11 +124,17 @@ class HttpProtocol(asyncio.Protocol):
             b"".join(self._body),
             self._source_ip,
         )
-        self._stop_timer()
+        self.deadline = math.inf
         if self._parser.should_upgrade() and _wants_websocket(request):
             self._handshake = request
             return
         keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        if not self._answering:
+            # A post to a connection takes no waiting: half of all requests in a busy gateway.
+            response = self._server.respond_at_once(request)
+            if response is not None:
+                self._send(request, response, keep_alive=keep_alive)
+                return
         self._waiting.append((request, keep_alive))
         if not self._answering:
             self._answering = True
@@ -142,24 +153,38 @@ class HttpProtocol(asyncio.Protocol):
         while self._waiting and self.transport is not None:
             request, keep_alive = self._waiting.popleft()
             self.transport.pause_reading()
-            response = await self._server.respond(request)
-            self._send(response, keep_alive=keep_alive, with_body=request.method != "HEAD")
+            self._send(request, await self._respond(request), keep_alive=keep_alive)
+            if self.transport is not None:
+                self.transport.resume_reading()
         self._answering = False
 
-    def _send(self, response: HttpResponse, *, keep_alive: bool, with_body: bool) -> None:
+    async def _respond(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return await self._server.respond(request)
+        except Exception:  # a fault of the gateway: the client hears of it, the log has it
+            logger.exception("the gateway itself failed")
+            return _INTERNAL_SERVER_ERROR
+
+    def _send(self, request: HttpRequest, response: HttpResponse, *, keep_alive: bool) -> None:
         if self.transport is None or self.transport.is_closing():
             return
-        self.transport.write(response.serialize(keep_alive=keep_alive, with_body=with_body))
+        with_body = request.method != "HEAD"
+        try:
+            data = response.serialize(keep_alive=keep_alive, with_body=with_body)
+        except ValueError as error:
+            logger.error("%s %s: %s", request.method, request.path, error)
+            data = _INTERNAL_SERVER_ERROR.serialize(keep_alive=keep_alive, with_body=with_body)
+        self.transport.write(data)
         if not keep_alive:
             self.transport.close()
             return
-        self.transport.resume_reading()
         self._expect_request(_KEEP_ALIVE_SECONDS)
 
     def _upgrade(self, rest: bytes) -> None:
         if self._handshake is None or self.transport is None:
             return  # an upgrade to something else: the answer to its request is the last
         self.transport.pause_reading()
+        self._server.http_protocols.discard(self)
         self._server.spawn(self._server.upgrade(self._handshake, self.transport, rest))
 
     def _refuse(self, response: HttpResponse) -> None:
@@ -172,17 +197,8 @@ class HttpProtocol(asyncio.Protocol):
         self._expect_request(self._limits.close_timeout)
 
     def _expect_request(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _give_up(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+        # A number, not a timer: there would be two for each request, and a heap full of them.
+        self.deadline = asyncio.get_running_loop().time() + seconds
 
 
 def _wants_websocket(request: HttpRequest) -> bool:

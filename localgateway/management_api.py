@@ -12,13 +12,9 @@ from localgateway.ids import is_well_formed
 
 # Empty: the error's name stands in the header alone, and SDKs look for it there.
 _GONE = HttpResponse(410, (("x-amzn-ErrorType", "GoneException"),))
+_OK = HttpResponse(200)
 _LIMIT_EXCEEDED = HttpResponse(429, (("x-amzn-ErrorType", "LimitExceededException"),))
 _PATH = re.compile(r"(?:/(?P<stage>[^/]+))?/@connections/(?P<connection_id>[^/]+)")
-
-
-def matches(path: str) -> bool:
-    """Tell whether a path is this API's, on whatever stage; SDKs may send ``%40connections``."""
-    return _PATH.fullmatch(unquote(path)) is not None
 
 
 class ManagementApi:
@@ -26,12 +22,21 @@ class ManagementApi:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._calls = {"POST": self._post, "GET": self._get, "DELETE": self._delete}
 
-    def respond(self, request: HttpRequest) -> HttpResponse:
-        """Answer one call. A signature must be there; what it says is not checked."""
-        match = _PATH.fullmatch(unquote(request.path))
-        call = {"POST": self._post, "GET": self._get, "DELETE": self._delete}.get(request.method)
-        if match is None or match["stage"] != self._gateway.stage.name:
+    def respond(self, request: HttpRequest) -> HttpResponse | None:
+        """Answer one call; None for a path that is not this API's on whatever stage.
+
+        A signature must be there; what it says is not checked.
+        """
+        match = _PATH.fullmatch(unquote(request.path))  # SDKs may send %40connections
+        if match is None:
+            return None
+        return self._answer(request, match["stage"], match["connection_id"])
+
+    def _answer(self, request: HttpRequest, stage: str | None, connection_id: str) -> HttpResponse:
+        call = self._calls.get(request.method)
+        if stage != self._gateway.stage.name:
             return _error(403, "ForbiddenException", "Forbidden")
         if call is None or not _is_signed(request):
             return _error(
@@ -39,7 +44,6 @@ class ManagementApi:
             )
         if not self._gateway.take_request():
             return _LIMIT_EXCEEDED
-        connection_id = match["connection_id"]
         peer = self._gateway.peers.get(connection_id)
         if peer is not None:
             return call(peer, request)
@@ -58,7 +62,7 @@ class ManagementApi:
         if not peer.send(request.body):
             return _LIMIT_EXCEEDED
         peer.last_active_at = self._gateway.clock()
-        return HttpResponse(200)
+        return _OK
 
     def _get(self, peer: Peer, _request: HttpRequest) -> HttpResponse:
         connection = peer.connection

@@ -24,7 +24,7 @@ from localgateway.http_protocol import HttpProtocol
 from localgateway.http_routes import HttpRoutes
 from localgateway.lambda_api import LambdaApi
 from localgateway.log import logger
-from localgateway.management_api import ManagementApi, matches
+from localgateway.management_api import ManagementApi
 from localgateway.websocket_peer import WebSocketPeer
 
 _handshakes = logging.getLogger("localgateway.handshake")
@@ -50,6 +50,8 @@ class Server:
     ) -> None:
         self.limits = gateway.limits
         self.transports: set[asyncio.Transport] = set()
+        self.http_protocols: set[HttpProtocol] = set()
+        """Connections that are no WebSockets, or not yet."""
         self._gateway = gateway
         self._management_api = ManagementApi(gateway)
         self._http_routes = http_routes
@@ -88,10 +90,15 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
+    def respond_at_once(self, request: HttpRequest) -> HttpResponse | None:
+        """Answer a call of the management API; None for any other request."""
+        return self._management_api.respond(request)
+
     async def respond(self, request: HttpRequest) -> HttpResponse:
         """Answer a request that is no upgrade."""
-        if matches(request.path):
-            return self._management_api.respond(request)
+        response = self.respond_at_once(request)
+        if response is not None:
+            return response
         if self._functions_api is not None and lambda_api.matches(request.path):
             return await self._functions_api.respond(request, self.spawn)
         has_route = self._http_routes is not None and self._http_routes.has(request.path)
@@ -133,10 +140,15 @@ class Server:
 
     async def _sweep(self) -> None:
         """Close what is overdue, looking once a second: a timer each would cost more memory."""
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             for peer in self._gateway.overdue():
                 peer.close(CloseCode.GOING_AWAY, "Going away")
+            now = loop.time()
+            for protocol in [p for p in self.http_protocols if p.deadline <= now]:
+                if protocol.transport is not None:
+                    protocol.transport.abort()
 
     def _is_endpoint(self, path: str) -> bool:
         return path.removesuffix("/") == f"/{self._gateway.stage.name}"

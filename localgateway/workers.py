@@ -1,0 +1,120 @@
+"""Threads that run functions: few while they compute, as many as it takes while they wait.
+
+Python runs one thread at a time, and dozens that all want to compute only hinder each other: eight
+threads answer 1.5 times as many messages as sixty-four. But functions that wait (for a database,
+for a colleague at a breakpoint) must not keep others from starting, as on Lambda they do not. So a
+thread is added whenever a call has waited for one for a moment, and surplus ones end when idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+BASE_THREADS = 8
+MAX_THREADS = 1000
+"""AWS runs as many at once in a new account."""
+_PATIENCE_SECONDS = 0.01
+_IDLE_SECONDS = 10.0
+
+_Call = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
+
+
+class Workers:
+    """A pool for one event loop; ``run`` is called there, and nowhere else."""
+
+    def __init__(self, base: int = BASE_THREADS, most: int = MAX_THREADS) -> None:
+        self._base = min(base, most)
+        self._most = most
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._threads = 0
+        self._idle = 0
+        self._started = 0
+        self._lock = threading.Lock()
+        self._watch: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def run(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Run ``call`` on a thread; the future has its result, or what it raised."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._calls.put((call, future, loop))
+        if self._calls.qsize() > self._idle:
+            if self._threads < self._base:
+                self._add_thread()
+            elif self._watch is None:
+                self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
+        return future
+
+    def close(self) -> None:
+        """Take no more calls; those that run are not waited for."""
+        self._closed = True
+        for _ in range(self._threads):
+            self._calls.put(None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, started: int) -> None:
+        """Add threads if calls wait: one, or one for each if none at all was started meanwhile."""
+        self._watch = None
+        waiting = self._calls.qsize()
+        if self._closed or not waiting:
+            return
+        wanted = 1 if self._started != started else waiting
+        for _ in range(min(wanted, self._most - self._threads)):
+            self._add_thread()
+        self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
+
+    def _add_thread(self) -> None:
+        with self._lock:
+            self._threads += 1
+        threading.Thread(target=self._work, name="function", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            call = self._next()
+            if call is None:
+                return
+            self._started += 1
+            _carry_out(*call)
+            del call  # or the last event and its answer live until the next call
+
+    def _next(self) -> _Call | None:
+        """Return the next call; None when this thread is to end."""
+        while True:
+            with self._lock:
+                self._idle += 1
+            try:
+                call = self._calls.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                call = None
+            with self._lock:
+                self._idle -= 1
+                if call is None and (self._closed or self._threads > self._base):
+                    self._threads -= 1
+                    return None
+            if call is not None:
+                return call
+
+
+def _carry_out(
+    call: Callable[[], Any], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop
+) -> None:
+    try:
+        result, error = call(), None
+    except Exception as raised:  # it is the caller's, who asks the future
+        result, error = None, raised
+    try:
+        loop.call_soon_threadsafe(_settle, future, result, error)
+    except RuntimeError:
+        return  # the loop has ended: nobody waits for this any more
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
