@@ -401,3 +401,18 @@ def test_any_answer_lets_in_with_strings_or_refuses(answered: Any) -> None:
         return
     assert values["principalId"] == answered["principalId"]
     assert all(value is None or isinstance(value, str) for value in values.values())
+
+
+@pytest.mark.parametrize("length", [1, 512])
+def test_a_resource_may_have_512_characters(length: int) -> None:
+    assert evaluate(answer("*" * length), ARN, SOURCE_IP) == {"principalId": "ann"}
+
+
+def test_a_resource_over_512_characters_is_500() -> None:
+    assert refusal(answer("*" * 513)).status == 500
+    assert refusal(answer([ARN, "*" * 513])).status == 500
+
+
+def test_an_authorizers_context_comes_before_its_principal() -> None:
+    values = evaluate(answer(context={"b": 1, "a": 2}), ARN, SOURCE_IP)
+    assert list(values) == ["b", "a", "principalId"]

@@ -832,3 +832,34 @@ def test_the_file_something_wrong_is_in_is_named(tmp_path: Path) -> None:
     read_template = Template.read([TEMPLATES / "packaged.json", slip])
     with pytest.raises(StartError, match=rf"^{slip}: Resources\.WebsocketConnectRoute\."):
         read_template.extend(OWN, FUNCTIONS, STAGE)
+
+
+@pytest.mark.parametrize(
+    "integration",
+    [
+        pytest.param({}, id="nothing said"),
+        pytest.param({"ContentHandlingStrategy": "CONVERT_TO_TEXT"}, id="text, as it is anyway"),
+    ],
+)
+def test_content_that_stays_text_needs_no_word(integration: dict[str, Any]) -> None:
+    assert extended(routed(**integration)).routes["send"] == Route("sendmessage")
+
+
+def test_content_that_would_become_binary_is_said() -> None:
+    read_template = template(routed(ContentHandlingStrategy="CONVERT_TO_BINARY"))
+    read_template.extend(OWN, FUNCTIONS, STAGE)
+    (sentence,) = read_template.unsupported
+    assert "I.Properties.ContentHandlingStrategy" in sentence
+
+
+def test_what_api_gateway_does_not_use_of_an_authorizer_is_not_used_here() -> None:
+    unused = attached(IdentityValidationExpression="^x$", Name="guard")
+    assert extended(unused).authorizer == extended(attached()).authorizer
+
+
+def test_an_authorizer_that_shall_be_cached_is_asked_each_time_and_it_is_said() -> None:
+    read_template = template(attached(AuthorizerResultTtlInSeconds=300))
+    definition = read_template.extend(OWN, FUNCTIONS, STAGE)
+    assert definition.authorizer == extended(attached()).authorizer
+    (sentence,) = read_template.unsupported
+    assert "AuthorizerResultTtlInSeconds: API Gateway refuses it" in sentence

@@ -190,3 +190,8 @@ def test_what_is_wrong_is_named(members: dict[str, Any], named: list[str]) -> No
 def test_a_handler_whose_function_is_missing_is_named() -> None:
     with pytest.raises(StartError, match=r"no function lost; it has authorize"):
         read({"$connect": "lost"}, {"authorize": object()}, {})
+
+
+def test_the_quotas_of_deployment_are_not_counted() -> None:
+    routes = {f"route{number}": {"function": "on_message"} for number in range(301)}
+    assert len(definition(routes=routes).routes) > 300

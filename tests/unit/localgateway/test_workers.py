@@ -15,7 +15,7 @@ from localgateway.workers import Workers
 def run(work: Callable[[Workers], Coroutine[Any, Any, Any]], pool: Workers) -> Any:
     async def main() -> Any:
         try:
-            return await asyncio.wait_for(work(pool), 10)
+            return await asyncio.wait_for(work(pool), 5)
         finally:
             pool.close()
 
@@ -52,7 +52,7 @@ def test_a_call_behind_one_that_never_returns_is_carried_out() -> None:
 
     async def work(pool: Workers) -> int:
         await pool.run(lambda: None)  # one thread is idle now
-        stuck = pool.run(lambda: release.wait(8))
+        stuck = pool.run(lambda: release.wait(20))
         answer = await pool.run(lambda: 7)
         release.set()
         await stuck
