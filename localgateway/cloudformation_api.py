@@ -114,6 +114,9 @@ class ServedApi:
                 for name, reason in properties.items():
                     if _member(resource, name):
                         yield resource, name, reason
+        for resource in self.of("Integration"):
+            if resource.get("ContentHandlingStrategy") == "CONVERT_TO_BINARY":
+                yield resource, "ContentHandlingStrategy", "messages stay text here"
 
 
 def _member(resource: Resource, path: str) -> Any:

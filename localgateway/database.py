@@ -50,9 +50,9 @@ class EmbeddedDatabase:
         log = Path(tempfile.mkdtemp(prefix="localgateway-")) / "database.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "localgateway.database_process"],
+                [sys.executable, "-m", "localgateway.database_process", str(port)],
                 cwd=Path(__file__).parent.parent,
-                env=_environment(port, log.parent),
+                env=_environment(log.parent),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -140,16 +140,10 @@ def _call(
     return answer
 
 
-def _environment(port: int, directory: Path) -> dict[str, str]:
+def _environment(directory: Path) -> dict[str, str]:
     # Nothing of the caller's environment: an option of MiniStack set there for another purpose
-    # (persistence, another bind address) must not change what this engine does.
-    return {
-        "BIND_HOST": HOST,  # its default is every interface, and it runs code for whoever asks
-        "GATEWAY_PORT": str(port),
-        "LOG_LEVEL": "WARNING",
-        "SERVICES": "dynamodb",
-        "TMPDIR": str(directory),
-    }
+    # (persistence, say) must not change what this engine does.
+    return {"LOG_LEVEL": "WARNING", "SERVICES": "dynamodb", "TMPDIR": str(directory)}
 
 
 def _accepts(port: int) -> bool:

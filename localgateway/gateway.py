@@ -6,6 +6,7 @@ what happens in which order.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,6 +30,9 @@ from localgateway.limits import Limits
 from localgateway.log import Occurrence, logger, occurred
 from localgateway.rate import TokenBucket
 from localgateway.route_selection import select_route
+
+# RFC 9110, 5.6.2: what a subprotocol's name may be made of.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class Peer(Protocol):
@@ -98,11 +102,12 @@ class Gateway:
                 raise HandshakeRefused(429, "Too Many Requests")
             latency = await self._authorize(connection, handshake)
             response = await self._connect(connection, handshake, latency)
+            subprotocol = _subprotocol(response)
         except HandshakeRefused as refusal:
             _log(started, connection, "$connect", refusal.status)
             raise
         _log(started, connection, "$connect", 101)
-        return Admission(connection, _subprotocol(response))
+        return Admission(connection, subprotocol)
 
     def admit(self, peer: Peer) -> None:
         """Register an open socket: from now on it can be posted to."""
@@ -160,7 +165,9 @@ class Gateway:
         authorizer = self.definition.authorizer
         if authorizer is None:
             return 0
-        event = events.authorizer_event(self.stage, connection, handshake, self._request())
+        # Both events of a handshake are timed when it arrived, however long the authorizer takes.
+        request = Request(new_id(self._entropy), connection.connected_at)
+        event = events.authorizer_event(self.stage, connection, handshake, request)
         if authorization.missing_identity_source(authorizer.identity_sources, handshake, event):
             raise HandshakeRefused(401, "Unauthorized")
         started = self.clock()
@@ -179,8 +186,9 @@ class Gateway:
         route = self.definition.routes.get("$connect")
         if route is None:
             return {}
+        request = Request(new_id(self._entropy), connection.connected_at)
         event = events.connect_event(
-            self.stage, connection, handshake, self._request(), integration_latency=latency
+            self.stage, connection, handshake, request, integration_latency=latency
         )
         try:
             response = await integrate(route, event, self._functions)
@@ -188,9 +196,10 @@ class Gateway:
             timed_out = isinstance(failure.__cause__, FunctionTimedOut)
             raise HandshakeRefused(504 if timed_out else 502, str(failure)) from failure
         status = response.get("statusCode") if isinstance(response, dict) else None
-        if not isinstance(status, int):
+        # What AWS makes of a status that refuses nothing (101, say) is not known.
+        if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status < 600:
             raise HandshakeRefused(502, "Internal server error")
-        if not 200 <= status < 300:
+        if status >= 300:
             raise HandshakeRefused(status, reason_phrase(status))
         return dict(response)
 
@@ -208,7 +217,9 @@ class Gateway:
         if route.two_way:
             # An absent body has been seen to arrive as an empty message.
             body = answer.get("body") if isinstance(answer, dict) else None
-            peer.send(("" if body is None else str(body)).encode())
+            if body is not None and not isinstance(body, str):
+                raise IntegrationFailed("Internal server error")
+            peer.send((body or "").encode())
 
     def _request(self) -> Request:
         return Request(new_id(self._entropy), self.clock())
@@ -256,7 +267,11 @@ def _subprotocol(response: Mapping[str, Any]) -> str | None:
         return None
     lowered = {str(name).lower(): value for name, value in headers.items()}
     value = lowered.get("sec-websocket-protocol")
-    return value if isinstance(value, str) else None
+    if value is None:
+        return None
+    if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
+        raise HandshakeRefused(502, "Internal server error")
+    return value
 
 
 def _log(started: float, connection: Connection, route_key: str, status: object) -> None:

@@ -6,25 +6,46 @@ import asyncio
 import math
 import socket
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 import httptools
 
 from localgateway.http_messages import HttpRequest, HttpResponse, json_response
+from localgateway.limits import Limits
 from localgateway.log import logger
-
-if TYPE_CHECKING:
-    from localgateway.server import Server
 
 _BAD_REQUEST = json_response(400, {"message": "Bad Request"})
 _INTERNAL_SERVER_ERROR = json_response(500, {"message": "Internal server error"})
 _KEEP_ALIVE_SECONDS = 75.0
 
 
+class Host(Protocol):
+    """What answers the requests."""
+
+    limits: Limits
+    transports: set[asyncio.Transport]
+    http_protocols: set[HttpProtocol]
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` beside everything else."""
+
+    def respond_at_once(self, request: HttpRequest) -> HttpResponse | None:
+        """Answer a request that takes no waiting; None for any other."""
+
+    async def respond(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request that is no upgrade."""
+
+    async def upgrade(
+        self, request: HttpRequest, transport: asyncio.Transport, rest: bytes
+    ) -> None:
+        """Answer an upgrade request; ``rest`` came after it."""
+
+
 class HttpProtocol(asyncio.Protocol):
     """One TCP connection until it is closed or becomes a WebSocket."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Host) -> None:
         self._server = server
         self._limits = server.limits
         self._parser = httptools.HttpRequestParser(self)

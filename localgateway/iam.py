@@ -14,6 +14,8 @@ from typing import Any
 
 ACTION = "execute-api:Invoke"
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_LONGEST = 512
+"""Characters of a resource, by the page on REST APIs."""
 _OPERATORS = ("IpAddress", "NotIpAddress")
 
 
@@ -49,8 +51,11 @@ def _check(statement: Any) -> None:
     if statement.get("Effect") not in ("Allow", "Deny"):
         raise MalformedPolicy("Effect is neither Allow nor Deny")
     for element in ("Action", "Resource"):
-        if f"Not{element}" not in statement and not _strings(statement.get(element)):
+        values = _strings(statement.get(element))
+        if f"Not{element}" not in statement and not values:
             raise MalformedPolicy(f"{element} is neither a string nor a list of strings")
+        if any(len(value) > _LONGEST for value in values):
+            raise MalformedPolicy(f"{element} is over {_LONGEST} characters")
 
 
 def _strings(value: Any) -> list[str]:

@@ -51,8 +51,8 @@ async def _integrate_mapped(route: Route, event: Event, functions: Functions) ->
     except FunctionTimedOut:
         raise
     except FunctionError as error:
-        if not route.integration_responses:
-            raise
+        if not route.integration_responses or event["requestContext"]["routeKey"] == "$connect":
+            raise  # of $connect, any failure of its integration means no connection
         body = json.dumps({"errorMessage": error.message})
         return _answer(route, event, error.message, 200, body)
     return _answer(route, event, "", 200, json.dumps(answer))
@@ -61,6 +61,8 @@ async def _integrate_mapped(route: Route, event: Event, functions: Functions) ->
 def _payload(route: Route, event: Event) -> Any:
     """Return what a non-proxy integration hands over: the rendered template, read as JSON."""
     text: str = event.get("body", "")
+    if "body" not in event and not route.request_templates:
+        return {}  # $connect and $disconnect have no body to pass through
     template = _template(route, text)
     if template is not None:
         text = _render(template, text, event)
@@ -112,4 +114,9 @@ def _render(template: str, body: str, event: Event) -> str:
         body=body,
         context=event["requestContext"],
         stage_variables=event.get("stageVariables", {}),
+        parameters={
+            "path": {},
+            "querystring": event.get("queryStringParameters", {}),
+            "header": event.get("headers", {}),
+        },
     )

@@ -61,7 +61,6 @@ class ManagementApi:
             return _error(400, "BadRequestException", "The data is not valid UTF-8")
         if not peer.send(request.body):
             return _LIMIT_EXCEEDED
-        peer.last_active_at = self._gateway.clock()
         return _OK
 
     def _get(self, peer: Peer, _request: HttpRequest) -> HttpResponse:

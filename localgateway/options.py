@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from localgateway.errors import StartError
 
 DISCONNECTS = {"once": 1, "never": 0, "twice": 2}
 """How often ``$disconnect`` is invoked, by the option's words."""
+
+_STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,13 @@ class Options:
     limit: tuple[str, ...]
     disconnects: str
     log_format: str
+
+    def check(self) -> None:
+        """Raise ``StartError`` for a stage name API Gateway would refuse."""
+        if _STAGE_NAME.fullmatch(self.api_stage) is None:
+            raise StartError(
+                f"--api-stage {self.api_stage!r}: write 1 to 128 letters, digits, _ or -"
+            )
 
     def variables(self) -> dict[str, str]:
         """Return the ``--env`` settings; raises ``StartError`` for one without a name."""

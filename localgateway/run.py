@@ -36,6 +36,7 @@ _LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "lo
 
 def run(options: Options, environ: MutableMapping[str, str]) -> None:
     """Serve until SIGINT or SIGTERM; raises ``StartError`` when it cannot start."""
+    options.check()
     limits = Limits.parse(options.limit)
     template = Template.read(options.templates)
     with closing(_listen(options.host, options.port)) as listener:

@@ -31,15 +31,22 @@ class TemplateFailed(ValueError):
 
 
 def render(
-    template: str, *, body: str, context: Mapping[str, Any], stage_variables: Mapping[str, str]
+    template: str,
+    *,
+    body: str,
+    context: Mapping[str, Any],
+    stage_variables: Mapping[str, str],
+    parameters: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """Render a request template for one message; raises ``TemplateFailed``.
 
-    ``context`` is ``$context``: the event's request context. An unset reference renders empty.
+    ``context`` is ``$context``: the event's request context. ``parameters`` are those of
+    ``$input.params``, by ``path``, ``querystring`` and ``header``; only ``$connect`` has any. An
+    unset reference renders empty.
     """
     namespace = {
         "context": context,
-        "input": Input(body),
+        "input": Input(body, parameters or {}),
         "stageVariables": stage_variables,
         "util": Util(),
     }
@@ -57,8 +64,9 @@ def _parsed(template: str) -> airspeed.Template:
 class Input:
     """``$input``: the message."""
 
-    def __init__(self, body: str) -> None:
+    def __init__(self, body: str, parameters: Mapping[str, Mapping[str, str]]) -> None:
         self.body = body
+        self._parameters = parameters
 
     def json(self, path: str) -> str:
         """Return what stands at a JSONPath as JSON text; empty where there is nothing."""
@@ -71,8 +79,11 @@ class Input:
         return "" if found is jsonpath.MISSING else found
 
     def params(self, name: str = "") -> Any:
-        """Return no parameters: a message has neither headers nor a query string."""
-        return "" if name else {}
+        """Return all parameters, or the one of a name: looked for in path, query and headers."""
+        if not name:
+            return self._parameters
+        found = (kind[name] for kind in self._parameters.values() if name in kind)
+        return next(found, "")
 
 
 class Util:

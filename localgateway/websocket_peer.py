@@ -94,6 +94,7 @@ class WebSocketPeer(asyncio.Protocol):
         """Let the transport close: a client that sends no more is gone."""
         self._protocol.receive_eof()
         self._after_receiving()
+        self._left(CloseCode.ABNORMAL_CLOSURE, "")  # the first word counts, if there was one
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Whatever has not been said about the end by now is an abnormal closure."""
@@ -111,6 +112,7 @@ class WebSocketPeer(asyncio.Protocol):
             return False
         if transport.get_write_buffer_size() > self._gateway.limits.client_buffer:
             return False
+        self.last_active_at = self._gateway.clock()
         size = self._gateway.limits.frame_size
         self._protocol.send_text(data[:size], fin=len(data) <= size)
         for start in range(size, len(data), size):
