@@ -106,8 +106,11 @@ async def _serve(
     database_url: str | None,
 ) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        # Not add_signal_handler: it sends the number through a pipe that finished functions fill
+        # too, and a signal that meets a full pipe is lost.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     functions = Functions(project.functions, timeout=limits.integration_timeout)
     gateway = Gateway(
         project.definition,

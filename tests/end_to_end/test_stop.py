@@ -1,0 +1,28 @@
+"""Ctrl-C is obeyed, whatever else goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.gateway_process import GatewayProcess
+
+
+def flood(gateway: GatewayProcess) -> None:
+    client = gateway.connect(header={"token": "hello"})
+    for number in range(200):
+        client.send(json.dumps({"action": "ping", "id": number}))
+    client.shutdown()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_flood_is_not_lost(number: signal.Signals) -> None:
+    with GatewayProcess("--stage", "local") as gateway:
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(lambda _: flood(gateway), range(30)))
+            gateway.process.send_signal(number)
+        assert gateway.process.wait(10) == 0
+        assert "Traceback" not in gateway.output
