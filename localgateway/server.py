@@ -60,6 +60,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections on a bound socket."""
@@ -70,15 +71,19 @@ class Server:
         self._sweeper = loop.create_task(self._sweep())
 
     async def stop(self, seconds: float = 3.0) -> None:
-        """Close every connection with 1001, let the app hear of it, and stop listening."""
-        if self._server is not None:
-            self._server.close()
+        """Close every connection with 1001, let the app hear of it, and stop listening.
+
+        The port is open until what runs has ended, within ``seconds``: handlers still post to it.
+        """
+        self._stopping = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         for peer in list(self._gateway.peers.values()):
             peer.close(CloseCode.GOING_AWAY, "Going away")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
+        if self._server is not None:
+            self._server.close()
         for transport in list(self.transports):
             transport.abort()
         await asyncio.sleep(0)  # asyncio closes aborted transports in its next turn
@@ -121,6 +126,8 @@ class Server:
             return _refuse(
                 transport, json_response(response.status_code, {"message": "Bad Request"})
             )
+        if self._stopping:
+            return _refuse(transport, json_response(503, {"message": "Service Unavailable"}))
         if not self._is_endpoint(request.path):
             return _refuse(transport, json_response(403, {"message": "Forbidden"}))
         handshake = Handshake(request.headers, request.query, request.source_ip)

@@ -95,6 +95,7 @@ class GatewayProcess:
     ) -> None:
         if self.process.poll() is None:
             self.stop()
+        self._output.close()
 
     def _abandon(self) -> None:
         self.process.kill()
