@@ -19,6 +19,7 @@ from benchmarks import report, server_process
 from benchmarks.load import Figures
 from benchmarks.measures import MEASURES
 from benchmarks.parameters import Parameters
+from benchmarks.rival import serverless_offline
 from benchmarks.server_process import Server
 from benchmarks.target import BenchmarkError, Target, say
 
@@ -35,6 +36,7 @@ Servers = Callable[[], AbstractContextManager[Server]]
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="With --url.")
 @click.option("--pid", type=int, help="With --url: the root process, for memory.")
 @click.option("--calibrate", is_flag=True, help="Also measure the client against a trivial server.")
+@click.option("--beside", is_flag=True, help="Measure serverless-offline too, in turn (npm).")
 @click.option("--connections", type=click.IntRange(1, 10_000), default=_DEFAULTS.connections)
 @click.option("--in-flight", type=click.IntRange(1, 1000), default=_DEFAULTS.in_flight)
 @click.option("--seconds", type=click.FloatRange(0.1, 60), default=_DEFAULTS.seconds)
@@ -43,11 +45,13 @@ Servers = Callable[[], AbstractContextManager[Server]]
 @click.option("--echo-frame", default=_DEFAULTS.echo_frame)
 @click.option("--broadcast-frame", default=_DEFAULTS.broadcast_frame)
 def main(
+    *,
     only: tuple[str, ...],
     url: str | None,
     headers: tuple[str, ...],
     pid: int | None,
     calibrate: bool,
+    beside: bool,
     **options: Any,
 ) -> None:
     """Measure this project's gateway, or whatever WebSocket server runs at --url."""
@@ -59,7 +63,10 @@ def main(
         result = {"machine": report.machine(), "parameters": asdict(parameters)}
         if calibrate:
             result["calibration"] = _measure(_CALIBRATED, server_process.echo_server, parameters)
-        result["figures"] = _measure(names, servers, parameters, reused=bool(url))
+        if beside:
+            result |= _measure_beside(names, parameters)
+        else:
+            result["figures"] = _measure(names, servers, parameters, reused=bool(url))
     except (BenchmarkError, OSError) as error:
         sys.exit(f"benchmarks: {error}")
     click.echo(json.dumps(result, indent=2))
@@ -69,6 +76,24 @@ def _measure(
     names: Iterable[str], servers: Servers, parameters: Parameters, *, reused: bool = False
 ) -> dict[str, Any]:
     return {name: _repeated(name, servers, parameters, reused=reused) for name in names}
+
+
+def _measure_beside(names: Iterable[str], parameters: Parameters) -> dict[str, Any]:
+    """Measure the gateway and its rival run by run in turn: the machine's moods hit both."""
+    both: dict[str, Servers] = {
+        "figures": server_process.gateway,
+        "serverless_offline": serverless_offline,
+    }
+    result: dict[str, Any] = {name: {} for name in both}
+    for name in names:
+        runs: dict[str, list[Figures]] = {which: [] for which in both}
+        for number in range(1, parameters.repeat + 1):
+            for which, servers in both.items():
+                say(f"{name}, run {number} of {parameters.repeat}: {which}")
+                runs[which].append(_once(name, servers, parameters))
+        for which in both:
+            result[which][name] = report.summary(runs[which])
+    return result
 
 
 def _repeated(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +21,10 @@ from benchmarks.client import Client
 from benchmarks.processes import Process
 from benchmarks.target import BenchmarkError, Target
 
-_ROOT = Path(__file__).parent.parent
-_START_SECONDS = 30.0
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
-_HEADERS = ("token: hello",)
+HEADERS = ("token: hello",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +38,50 @@ class Server:
 @contextmanager
 def gateway() -> Iterator[Server]:
     """Run this project's gateway with its app, on free ports."""
-    port = _free_port()
+    port = free_port()
     command = ["localgateway", "--stage", "local", "--port", str(port), "--database-port", "0"]
-    with _running(command, Target("127.0.0.1", port, "/api", _HEADERS)) as server:
+    target = Target("127.0.0.1", port, "/api", HEADERS)
+    with running([sys.executable, "-m", *command], target) as server:
         yield server
 
 
 @contextmanager
 def echo_server() -> Iterator[Server]:
     """Run the trivial server the client is calibrated with."""
-    port = _free_port()
-    with _running(["benchmarks.echo_server", str(port)], Target("127.0.0.1", port, "/")) as server:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.echo_server", str(port)]
+    with running(command, Target("127.0.0.1", port, "/")) as server:
         yield server
 
 
 @contextmanager
-def _running(module: Sequence[str], target: Target) -> Iterator[Server]:
+def running(
+    command: Sequence[str],
+    target: Target,
+    *,
+    directory: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+    ready: Path | None = None,
+) -> Iterator[Server]:
+    """Run a server until the block ends.
+
+    Its start counts from launch or, with ``ready``, from when that file is there: before that it
+    prepares what is not part of it.
+    """
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            cwd=_ROOT,
+            command,
+            cwd=directory,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is ours: it must not stop a server while we measure
         )
         try:
+            if ready is not None:
+                started = _wait_for(ready, process)
             accepted = asyncio.run(_accepted(process, target))
             yield Server(replace(target, pid=process.pid), accepted - started)
         except (BenchmarkError, OSError) as error:
@@ -74,12 +91,21 @@ def _running(module: Sequence[str], target: Target) -> Iterator[Server]:
                 _stop(process)
 
 
+def _wait_for(ready: Path, process: subprocess.Popen[bytes]) -> float:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchmarkError("the server did not start")
+        time.sleep(0.001)
+    return time.perf_counter()
+
+
 async def _accepted(process: subprocess.Popen[bytes], target: Target) -> float:
     """Return when the first handshake was accepted; raises ``BenchmarkError`` if none is."""
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(START_SECONDS):
                 client = await Client.open(target)
             accepted = time.perf_counter()
             await client.close()
@@ -126,7 +152,8 @@ def _tail(output: BinaryIO) -> str:
     return output.read().decode(errors="replace").strip()[-1000:]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

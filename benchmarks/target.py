@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-# Any 16 bytes do for a client that trusts its server; with a fixed key the answer is known.
-_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-"""What a server must answer to the key, from RFC 6455, section 1.3."""
 
 
 class BenchmarkError(Exception):
@@ -52,7 +49,8 @@ class Target:
             "Connection: Upgrade",
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {_KEY}",
+            # Its own for each connection: serverless-offline takes it for the connection's id.
+            f"Sec-WebSocket-Key: {base64.b64encode(secrets.token_bytes(16)).decode()}",
             *self.headers,
         ]
         if deflate:
