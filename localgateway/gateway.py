@@ -219,7 +219,10 @@ class Gateway:
             body = answer.get("body") if isinstance(answer, dict) else None
             if body is not None and not isinstance(body, str):
                 raise IntegrationFailed("Internal server error")
-            peer.send((body or "").encode())
+            try:
+                peer.send((body or "").encode())
+            except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can say
+                raise IntegrationFailed("Internal server error") from error
 
     def _request(self) -> Request:
         return Request(new_id(self._entropy), self.clock())

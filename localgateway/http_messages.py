@@ -53,8 +53,8 @@ class HttpResponse:
             lines.append(f"Content-Length: {len(self.body)}")
         if not keep_alive:
             lines.append("Connection: close")
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a response header has a line break in it")
+        if any(character in line for line in lines for character in "\r\n\0"):
+            raise ValueError("a response header has a line break or a NUL in it")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
         return head + self.body if with_body else head
 

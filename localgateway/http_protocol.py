@@ -6,7 +6,8 @@ import asyncio
 import math
 import socket
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol
 
 import httptools
@@ -16,6 +17,8 @@ from localgateway.limits import Limits
 from localgateway.log import logger
 
 _BAD_REQUEST = json_response(400, {"message": "Bad Request"})
+_TOO_LARGE_BODY = json_response(413, {"message": "Request Too Long"})
+_TOO_LARGE_HEADERS = json_response(431, {"message": "Request headers are too large"})
 _INTERNAL_SERVER_ERROR = json_response(500, {"message": "Internal server error"})
 _KEEP_ALIVE_SECONDS = 75.0
 
@@ -51,7 +54,11 @@ class HttpProtocol(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[tuple[HttpRequest, bool]] = deque()
         self._handshake: HttpRequest | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._answering = False
+        self._afterwards: Callable[[], None] | None = None
+        """What to do once all requests before it are answered: an upgrade, or a refusal."""
         self._source_ip = ""
         self._refused = False
         self._head_size = 0
@@ -89,11 +96,25 @@ class HttpProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(_BAD_REQUEST)
         if not self._headers_complete and self._head_size > self._limits.header_size:
-            self._refuse(json_response(431, {"message": "Request headers are too large"}))
+            self._refuse(_TOO_LARGE_HEADERS)
+
+    def pause_writing(self) -> None:
+        """Answer no more, and read no more, until the client has read what it was sent."""
+        self._writable.clear()
+        self._expect_request(self._limits.handshake_timeout)
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has caught up."""
+        self._writable.set()
+        if self.transport is not None and not self._answering and not self._refused:
+            self.transport.resume_reading()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the client; what its last request started runs on."""
         self._waiting.clear()
+        self._writable.set()
         self._server.http_protocols.discard(self)
         if self.transport is not None:
             self._server.transports.discard(self.transport)
@@ -110,7 +131,12 @@ class HttpProtocol(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header, its name as the client wrote it."""
+        """Take one header, its name as the client wrote it; what comes after a body is none."""
+        if self._headers_complete:
+            self._trailer_size += len(name) + len(value) + 4
+            if self._trailer_size > self._limits.header_size:
+                self._refuse(_TOO_LARGE_HEADERS)
+            return
         self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
@@ -120,17 +146,18 @@ class HttpProtocol(asyncio.Protocol):
         if len(self._target) > self._limits.url_length:
             self._refuse(json_response(414, {"message": "Request URI too long"}))
         elif head > self._limits.header_size:
-            self._refuse(json_response(431, {"message": "Request headers are too large"}))
+            self._refuse(_TOO_LARGE_HEADERS)
+        elif self._announced() > self._limits.request_body_size:
+            self._refuse(_TOO_LARGE_BODY)
         elif any(k.lower() == "expect" for k, _ in self._headers) and self.transport:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, up to the limit."""
-        self._body_size += len(body)
-        if self._body_size > self._limits.request_body_size:
-            self._refuse(json_response(413, {"message": "Request Too Long"}))
+        if len(self._body) + len(body) > self._limits.request_body_size:
+            self._refuse(_TOO_LARGE_BODY)
         elif not self._refused:
-            self._body.append(body)
+            self._body += body
 
     def on_message_complete(self) -> None:
         """Answer requests one after the other; a second one waits for the first's response."""
@@ -142,7 +169,7 @@ class HttpProtocol(asyncio.Protocol):
             method,
             self._target.decode("latin-1"),
             tuple(self._headers),
-            b"".join(self._body),
+            bytes(self._body),
             self._source_ip,
         )
         self.deadline = math.inf
@@ -150,7 +177,7 @@ class HttpProtocol(asyncio.Protocol):
             self._handshake = request
             return
         keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
-        if not self._answering:
+        if not self._answering and self._writable.is_set():
             # A post to a connection takes no waiting: half of all requests in a busy gateway.
             response = self._server.respond_at_once(request)
             if response is not None:
@@ -166,18 +193,26 @@ class HttpProtocol(asyncio.Protocol):
     def _reset(self) -> None:
         self._target = b""
         self._headers: list[tuple[str, str]] = []
-        self._body: list[bytes] = []
-        self._body_size = 0
+        self._body = bytearray()
+        self._trailer_size = 0
         self._headers_complete = False
 
     async def _answer(self) -> None:
         while self._waiting and self.transport is not None:
             request, keep_alive = self._waiting.popleft()
             self.transport.pause_reading()
+            await self._writable.wait()
             self._send(request, await self._respond(request), keep_alive=keep_alive)
-            if self.transport is not None:
-                self.transport.resume_reading()
         self._answering = False
+        if self.transport is not None and self._writable.is_set():
+            self.transport.resume_reading()
+        if self._afterwards is not None:
+            self._afterwards()
+
+    def _announced(self) -> int:
+        """Return the body's size as the request says it; 0 where it says none."""
+        sizes = [value for name, value in self._headers if name.lower() == "content-length"]
+        return int(sizes[0]) if sizes and sizes[0].isdecimal() else 0
 
     async def _respond(self, request: HttpRequest) -> HttpResponse:
         try:
@@ -195,27 +230,37 @@ class HttpProtocol(asyncio.Protocol):
         except ValueError as error:
             logger.error("%s %s: %s", request.method, request.path, error)
             data = _INTERNAL_SERVER_ERROR.serialize(keep_alive=keep_alive, with_body=with_body)
+        # Before the write, which may find the client slow and set another deadline.
+        self._expect_request(_KEEP_ALIVE_SECONDS if keep_alive else self._limits.handshake_timeout)
         self.transport.write(data)
         if not keep_alive:
             self.transport.close()
-            return
-        self._expect_request(_KEEP_ALIVE_SECONDS)
 
     def _upgrade(self, rest: bytes) -> None:
         if self._handshake is None or self.transport is None:
             return  # an upgrade to something else: the answer to its request is the last
+        if self._answering:
+            self._afterwards = lambda: self._upgrade(rest)
+            return
         self.transport.pause_reading()
         self._server.http_protocols.discard(self)
         self._server.spawn(self._server.upgrade(self._handshake, self.transport, rest))
 
     def _refuse(self, response: HttpResponse) -> None:
-        if self._refused or self.transport is None:
+        if self._refused:
             return
         self._refused = True
-        self._waiting.clear()
-        self.transport.write(response.serialize(keep_alive=False))
-        self.transport.write_eof()
+        if self._answering:
+            self._afterwards = lambda: self._send_refusal(response)
+        else:
+            self._send_refusal(response)
+
+    def _send_refusal(self, response: HttpResponse) -> None:
         self._expect_request(self._limits.close_timeout)
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(response.serialize(keep_alive=False))
+            with suppress(OSError):  # the client may have gone
+                self.transport.write_eof()
 
     def _expect_request(self, seconds: float) -> None:
         # A number, not a timer: there would be two for each request, and a heap full of them.

@@ -35,16 +35,26 @@ class HttpRoutes:
         """
         try:
             response = self._gateway.handle_request(
-                request.method, request.target, dict(request.headers), request.body
+                request.method, request.target, _headers(request), request.body
             )
         except LocalGatewayException as refusal:
-            return HttpResponse(refusal.CODE, _pairs(refusal.headers), refusal.body or b"")
+            headers = {"Content-Type": "application/json", **refusal.headers}
+            return HttpResponse(refusal.CODE, _pairs(headers), refusal.body or b"")
         except Exception as error:  # an authorizer raised: a view's exceptions are Chalice's
             if str(error) == "Unauthorized":
                 return json_response(401, {"message": "Unauthorized"})
             logger.error("the authorizer of %s raised", request.path, exc_info=error)
             return json_response(500, {"message": None})
         return _response(response)
+
+
+def _headers(request: HttpRequest) -> dict[str, str]:
+    headers = dict(request.headers)
+    for name in ("Authorization", "authorization"):
+        if name in headers:
+            # Chalice fails on one that is not ASCII, which no credential is.
+            headers[name] = headers[name].encode("ascii", "replace").decode()
+    return headers
 
 
 def _response(response: dict[str, Any]) -> HttpResponse:
@@ -54,7 +64,7 @@ def _response(response: dict[str, Any]) -> HttpResponse:
     return HttpResponse(
         response["statusCode"],
         (*_pairs(headers), *_pairs(response["multiValueHeaders"])),
-        data if isinstance(data, bytes) else str(data).encode(),
+        data if isinstance(data, bytes) else str(data).encode(errors="replace"),
     )
 
 

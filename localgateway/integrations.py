@@ -68,7 +68,7 @@ def _payload(route: Route, event: Event) -> Any:
         text = _render(template, text, event)
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TemplateFailed(f"the integration's request is not JSON: {error}") from error
 
 

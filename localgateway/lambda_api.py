@@ -39,7 +39,7 @@ class LambdaApi:
             return _error(404, "ResourceNotFoundException", f"Function not found: {asked}")
         try:
             event = json.loads(request.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return _error(400, "InvalidRequestContentException", "The payload is not JSON")
         kind = request.header("X-Amz-Invocation-Type") or "RequestResponse"
         if kind == "RequestResponse":

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from websockets.datastructures import Headers
@@ -26,12 +25,12 @@ from localgateway.lambda_api import LambdaApi
 from localgateway.log import logger
 from localgateway.management_api import ManagementApi
 from localgateway.websocket_peer import WebSocketPeer
+from localgateway.workers import Workers
 
 _handshakes = logging.getLogger("localgateway.handshake")
 _handshakes.setLevel(logging.WARNING)
 
 _BACKLOG = 2048
-_HTTP_THREADS = 16
 _SWEEP_SECONDS = 1.0
 # Window and memory level are websockets' own defaults: 34 KiB a connection that negotiates it.
 _DEFLATE = ServerPerMessageDeflateFactory(
@@ -56,7 +55,7 @@ class Server:
         self._management_api = ManagementApi(gateway)
         self._http_routes = http_routes
         self._functions_api = functions_api
-        self._http_pool = ThreadPoolExecutor(_HTTP_THREADS, thread_name_prefix="http")
+        self._http_workers = Workers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -87,7 +86,7 @@ class Server:
         for transport in list(self.transports):
             transport.abort()
         await asyncio.sleep(0)  # asyncio closes aborted transports in its next turn
-        self._http_pool.shutdown(wait=False, cancel_futures=True)
+        self._http_workers.close()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` beside everything else; an error in it is logged, never lost."""
@@ -109,10 +108,15 @@ class Server:
         has_route = self._http_routes is not None and self._http_routes.has(request.path)
         if self._is_endpoint(request.path) and not has_route:
             return json_response(426, {"message": "Upgrade Required"}, ("Upgrade", "websocket"))
-        if self._http_routes is None:
+        routes = self._http_routes
+        if routes is None:
             return json_response(403, {"message": "Missing Authentication Token"})
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._http_pool, self._http_routes.respond, request)
+        try:
+            async with asyncio.timeout(self.limits.integration_timeout):
+                answer: HttpResponse = await self._http_workers.run(lambda: routes.respond(request))
+                return answer
+        except TimeoutError:
+            return json_response(504, {"message": "Endpoint request timed out"})
 
     async def upgrade(
         self, request: HttpRequest, transport: asyncio.Transport, rest: bytes

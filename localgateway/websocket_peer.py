@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from websockets.frames import CloseCode, Frame, Opcode
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _NO_STATUS = "Client-side close frame status not set"
 """What AWS writes as reason where a client's close frame has no status (1005)."""
 
+_SLICE = 1024
+"""Bytes read at once, before looking whether the client is sending more than is handled."""
+
 _quiet = logging.getLogger("localgateway.websocket")
 _quiet.setLevel(logging.WARNING)
 
@@ -38,6 +42,8 @@ class WebSocketPeer(asyncio.Protocol):
         "_protocol",
         "_server",
         "_transport",
+        "_unread",
+        "_unwritten",
         "connection",
         "last_active_at",
     )
@@ -62,7 +68,9 @@ class WebSocketPeer(asyncio.Protocol):
         )
         self._protocol.extensions = list(extensions)
         self._transport: asyncio.Transport | None = None
-        self._fragments: list[bytes] | None = None
+        self._fragments: bytearray | None = None
+        self._unread = memoryview(b"")
+        self._unwritten = False
         self._in_flight = 0
         self._closing = False
         self._failed = False
@@ -83,12 +91,19 @@ class WebSocketPeer(asyncio.Protocol):
     # What asyncio calls.
 
     def data_received(self, data: bytes) -> None:
-        """Read frames and act on each."""
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                self._frame_received(event)
-        self._after_receiving()
+        """Read frames and act on each, as long as their messages are handled in time."""
+        self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
+        self._read_on()
+
+    def pause_writing(self) -> None:
+        """Read no more from a client that does not read what it is sent."""
+        self._unwritten = True
+        self._pause_or_resume()
+
+    def resume_writing(self) -> None:
+        """Read on: the client has caught up."""
+        self._unwritten = False
+        self._pause_or_resume()
 
     def eof_received(self) -> None:
         """Let the transport close: a client that sends no more is gone."""
@@ -130,6 +145,33 @@ class WebSocketPeer(asyncio.Protocol):
 
     # The rest is private.
 
+    def _read_on(self) -> None:
+        # In slices: one chunk may hold thousands of frames, each of which may inflate a lot.
+        while self._unread and self._in_flight < self._gateway.limits.messages_in_flight:
+            data, self._unread = self._unread[:_SLICE], self._unread[_SLICE:]
+            self._protocol.receive_data(bytes(data))
+            for event in self._protocol.events_received():
+                if isinstance(event, Frame):
+                    self._frame_received(event)
+            self._refuse_endless_compression()
+            self._after_receiving()
+        self._pause_or_resume()
+
+    def _pause_or_resume(self) -> None:
+        if self._transport is None:
+            return
+        if self._unwritten or self._unread:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _refuse_endless_compression(self) -> None:
+        # zlib keeps what comes after a last block, and a message is never too long by it.
+        for extension in self._protocol.extensions:
+            decoder = getattr(extension, "decoder", None)
+            if decoder is not None and decoder.eof:
+                self._fail(CloseCode.PROTOCOL_ERROR, "Data after the last block")
+
     def _frame_received(self, frame: Frame) -> None:
         # A close frame may have come along: what was sent before it is handled all the same.
         if self._failed:
@@ -143,10 +185,12 @@ class WebSocketPeer(asyncio.Protocol):
         if self._fragments is None and frame.fin:
             self._message_received(bytes(frame.data))
             return
-        self._fragments = [*(self._fragments or ()), bytes(frame.data)]
+        if self._fragments is None:
+            self._fragments = bytearray()
+        self._fragments += frame.data
         if frame.fin:
             fragments, self._fragments = self._fragments, None
-            self._message_received(b"".join(fragments))
+            self._message_received(bytes(fragments))
 
     def _message_received(self, data: bytes) -> None:
         try:
@@ -154,16 +198,13 @@ class WebSocketPeer(asyncio.Protocol):
         except UnicodeDecodeError:
             self._fail(CloseCode.INVALID_DATA, "Not valid UTF-8")
             return
+        if self.connection.connection_id not in self._gateway.peers:
+            return  # we have closed, and what the client still sends leads nowhere
         self.last_active_at = self._gateway.clock()
         if not self._gateway.take_request():
             self._fail(CloseCode.POLICY_VIOLATION, "Too Many Requests")
             return
         self._in_flight += 1
-        if (
-            self._in_flight == self._gateway.limits.messages_in_flight
-            and self._transport is not None
-        ):
-            self._transport.pause_reading()
         self._server.spawn(self._handle(text))
 
     def _fail(self, code: CloseCode, reason: str) -> None:
@@ -176,8 +217,8 @@ class WebSocketPeer(asyncio.Protocol):
             await self._gateway.receive(self, text)
         finally:
             self._in_flight -= 1
-            if self._in_flight == self._gateway.limits.messages_in_flight - 1 and self._transport:
-                self._transport.resume_reading()
+            if self._unread and self._transport is not None:
+                self._read_on()
 
     def _after_receiving(self) -> None:
         self._flush()
@@ -192,16 +233,17 @@ class WebSocketPeer(asyncio.Protocol):
             self._left(sent.code, sent.reason)
 
     def _flush(self) -> None:
+        writes = self._protocol.data_to_send()
         transport = self._transport
-        if transport is None:
-            self._protocol.data_to_send()
+        if not writes or transport is None or transport.is_closing():
             return
-        for data in self._protocol.data_to_send():
-            if data:
-                transport.write(data)
-            elif transport.can_write_eof():
-                # Not close(): what the client still sends would be answered with a reset, and the
-                # reset may overtake our close frame.
+        data = b"".join(writes)
+        if data:
+            transport.write(data)
+        if not writes[-1] and transport.can_write_eof():
+            # Not close(): what the client still sends would be answered with a reset, and the
+            # reset may overtake our close frame.
+            with suppress(OSError):  # the client may have gone already
                 transport.write_eof()
 
     def _end_soon(self) -> None:

@@ -77,7 +77,8 @@ class Workers:
             if call is None:
                 return
             self._started += 1
-            _carry_out(*call)
+            if not call[1].cancelled():  # given up while it waited: it must not run any more
+                _carry_out(*call)
             del call  # or the last event and its answer live until the next call
 
     def _next(self) -> _Call | None:
