@@ -1,30 +1,27 @@
 """One SigV4 signer and one small signed call, for what boto3 is too heavy for.
 
 boto3 takes 140 ms to import and a millisecond of CPU for each call, and these calls are paid
-per message. Knows neither service-specific errors nor retries, except of a connection the other
-side closed while it was idle.
+per message. Knows no service's errors; retries a call only on a connection the other side closed
+while it was idle, and of many posts at once those that may pass.
 """
 
 import hashlib
 import hmac
-import http.client
-import random
-import ssl
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
-from chalicelib.errors import ServiceUnavailable
+from chalicelib.exchanges import DEFAULT_LIMITS, Exchanges, Limits, Result
+from chalicelib.http1 import Response, header_lines, request_head
+from chalicelib.origin import Origin
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_CLOSED_BY_PEER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +33,25 @@ class Credentials:
     session_token: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer of any status."""
-
-    status: int
-    body: bytes = field(default=b"", repr=False)
-
-
 class Caller(Protocol):
-    """Whatever makes signed calls to one endpoint."""
+    """Whatever makes signed calls to one endpoint; paths are percent-encoded, without a query."""
 
     def call(
         self, method: str, path: str, payload: bytes = b"", headers: Mapping[str, str] = _NO_HEADERS
     ) -> Response:
         """Return the answer of any status; raises ServiceUnavailable where there is none."""
+
+
+class BulkCaller(Caller, Protocol):
+    """A Caller that also posts one payload to many paths at once."""
+
+    def post_each(
+        self, items: Iterable[T], path: Callable[[T], str], payload: bytes, budget: float
+    ) -> Iterator[tuple[T, Result]]:
+        """Yield every item with what came of it, in the order they end.
+
+        ``budget`` is in seconds. Items are taken as they can be sent, the rest when it is spent.
+        """
 
 
 class Signer:
@@ -80,20 +81,39 @@ class Signer:
         ``path`` is as it goes over the wire, percent-encoded, without a query or dot segments;
         ``headers`` have lower-case names and hold ``host``.
         """
+        prepared = self.prepare(credentials, now, method=method, headers=headers, payload=payload)
+        return {**prepared.headers, "authorization": prepared.authorization(path)}
+
+    def prepare(
+        self,
+        credentials: Credentials,
+        now: float,
+        *,
+        method: str,
+        headers: Mapping[str, str],
+        payload: bytes,
+    ) -> "PreparedSignature":
+        """Do all of ``sign`` that does not depend on the path."""
         timestamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         signed = {**headers, "x-amz-date": timestamp}
         if credentials.session_token is not None:
             signed["x-amz-security-token"] = credentials.session_token
-        names = ";".join(sorted(signed))
-        request = _canonical_request(method, path, signed, names, payload)
+        in_order = sorted(signed)
+        names = ";".join(in_order)
+        lines = "".join([f"{name}:{' '.join(signed[name].split())}\n" for name in in_order])
+        digest = hashlib.sha256(payload).hexdigest() if payload else _EMPTY_SHA256
         scope = f"{timestamp[:8]}/{self._scope}"
-        text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{hashlib.sha256(request).hexdigest()}"
-        key = self._signing_key(credentials.secret_access_key, timestamp[:8])
-        signed["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope}, "
-            f"SignedHeaders={names}, Signature={_hmac(key, text).hex()}"
+        return PreparedSignature(
+            headers=signed,
+            before_path=f"{method}\n",
+            after_path=f"\n\n{lines}\n{names}\n{digest}",
+            before_digest=f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n",
+            before_signature=(
+                f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope}, "
+                f"SignedHeaders={names}, Signature="
+            ),
+            key=self._signing_key(credentials.secret_access_key, timestamp[:8]),
         )
-        return signed
 
     def _signing_key(self, secret: str, day: str) -> bytes:
         # One tuple, replaced in one step: threads may compute it twice but never mix two keys.
@@ -106,102 +126,30 @@ class Signer:
         return key
 
 
-def _canonical_request(
-    method: str, path: str, headers: Mapping[str, str], names: str, payload: bytes
-) -> bytes:
-    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers))
-    digest = hashlib.sha256(payload).hexdigest() if payload else _EMPTY_SHA256
-    # Encoded once more than on the wire: every service but S3 wants it so.
-    return f"{method}\n{quote(path, safe='/~')}\n\n{lines}\n{names}\n{digest}".encode()
-
-
 def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-class HTTPPool:
-    """Keep-alive connections to one origin, for any number of threads."""
+class PreparedSignature(NamedTuple):
+    """What requests that differ only in their paths have in common."""
 
-    def __init__(self, origin: str, *, connect_timeout: float, read_timeout: float) -> None:
-        """Timeouts are in seconds; ``origin`` is ``http(s)://host[:port]``."""
-        self._idle: deque[http.client.HTTPConnection] = deque()
-        scheme, _, self.host = origin.partition("://")
-        self._timeouts = connect_timeout, read_timeout
-        # One context for all: making one reads every root certificate of the system.
-        self._tls = ssl.create_default_context() if scheme == "https" else None
+    headers: Mapping[str, str]
+    before_path: str
+    after_path: str
+    before_digest: str
+    before_signature: str
+    key: bytes
 
-    def request(
-        self, method: str, path: str, headers: Mapping[str, str], payload: bytes
-    ) -> Response:
-        """Send a request and read all of the answer, whatever its status; follows no redirect.
-
-        Raises ServiceUnavailable where there is no answer, or not in time.
-        """
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            return self._exchange(self._connect(), method, path, headers, payload)
-        try:
-            return self._exchange(connection, method, path, headers, payload)
-        except _Unanswered:
-            # Closed while it was idle, which shows only now; its neighbours are no younger.
-            self.close()
-            return self._exchange(self._connect(), method, path, headers, payload)
-
-    def close(self) -> None:
-        """Close what is idle."""
-        with suppress(IndexError):  # at the end, whichever thread took the last one
-            while True:
-                self._idle.pop().close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def _connect(self) -> http.client.HTTPConnection:
-        connect_timeout, read_timeout = self._timeouts
-        if self._tls is None:
-            connection = http.client.HTTPConnection(self.host, timeout=connect_timeout)
-        else:
-            connection = http.client.HTTPSConnection(
-                self.host, timeout=connect_timeout, context=self._tls
-            )
-        try:
-            connection.connect()
-        except OSError as error:
-            raise ServiceUnavailable(f"cannot connect to {self.host}: {error}") from error
-        connection.sock.settimeout(read_timeout)
-        connection.auto_open = 0  # it would connect again in silence, with the wrong timeout
-        return connection
-
-    def _exchange(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        payload: bytes,
-    ) -> Response:
-        answer = None
-        try:
-            connection.request(method, path, payload or None, headers)
-            answer = connection.getresponse()
-            response = Response(answer.status, answer.read())
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            unanswered = answer is None and isinstance(error, _CLOSED_BY_PEER)
-            kind = _Unanswered if unanswered else ServiceUnavailable
-            raise kind(f"no answer from {self.host}: {error!r}") from error
-        if not answer.will_close:
-            self._idle.append(connection)
-        return response
-
-
-class _Unanswered(ServiceUnavailable):
-    """The peer closed the connection before it answered."""
+    def authorization(self, path: str) -> str:
+        """Return the header that authenticates the request to this path."""
+        # Encoded once more than on the wire: every service but S3 wants it so.
+        request = f"{self.before_path}{quote(path, safe='/~')}{self.after_path}".encode()
+        text = f"{self.before_digest}{hashlib.sha256(request).hexdigest()}"
+        return f"{self.before_signature}{_hmac(self.key, text).hex()}"
 
 
 class SignedClient:
-    """The Caller that ships: HTTP/1.1 over connections that are kept."""
+    """The BulkCaller that ships: HTTP/1.1 over connections that are kept."""
 
     def __init__(
         self,
@@ -212,11 +160,12 @@ class SignedClient:
         *,
         connect_timeout: float = 2.0,
         read_timeout: float = 5.0,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """``endpoint`` may hold a path, which all calls are below; timeouts are in seconds."""
         parts = urlsplit(endpoint)
         self._base_path = parts.path.rstrip("/")
-        self._pool = HTTPPool(
+        self._origin = Origin(
             f"{parts.scheme}://{parts.netloc}",
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -224,49 +173,54 @@ class SignedClient:
         self._signer = signer
         self._credentials = credentials
         self._now = now
+        self._limits = limits
 
     def call(
         self, method: str, path: str, payload: bytes = b"", headers: Mapping[str, str] = _NO_HEADERS
     ) -> Response:
-        """Sign and send a request; ``path`` is percent-encoded and has no query."""
+        """Sign and send a request."""
         full_path = self._base_path + path
         signed = self._signer.sign(
             self._credentials(),
             self._now(),
             method=method,
             path=full_path,
-            headers={"host": self._pool.host, **headers},
+            headers={"host": self._origin.host, **headers},
             payload=payload,
         )
-        return self._pool.request(method, full_path, signed, payload)
+        if payload or method == "POST":
+            signed["content-length"] = str(len(payload))
+        return self._origin.exchange(
+            request_head(method, full_path, header_lines(signed)) + payload
+        )
+
+    def post_each(
+        self, items: Iterable[T], path: Callable[[T], str], payload: bytes, budget: float
+    ) -> Iterator[tuple[T, Result]]:
+        """Sign and send a POST of the same payload for each item, many at once."""
+        second = -1
+        lines = ""
+        prepared: PreparedSignature
+
+        def request(item: T) -> bytes:
+            nonlocal second, lines, prepared
+            now = int(self._now())
+            if now != second:  # credentials that were renewed meanwhile are taken up, too
+                prepared = self._signer.prepare(
+                    self._credentials(),
+                    now,
+                    method="POST",
+                    headers={"host": self._origin.host},
+                    payload=payload,
+                )
+                second = now
+                lines = header_lines({**prepared.headers, "content-length": str(len(payload))})
+            full_path = self._base_path + path(item)
+            authorization = f"authorization: {prepared.authorization(full_path)}\r\n"
+            return request_head("POST", full_path, lines + authorization) + payload
+
+        yield from Exchanges(self._origin, request, budget, self._limits).run(items)
 
     def close(self) -> None:
         """Close what is idle."""
-        self._pool.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """When to try again: after pauses that grow, jittered over their whole length.
-
-    All values are in seconds; ``random`` returns numbers in [0, 1).
-    """
-
-    sleep: Callable[[float], None] = time.sleep
-    random: Callable[[], float] = random.random
-    clock: Callable[[], float] = time.monotonic
-    first: float = 0.05
-    longest: float = 1.0
-    deadline: float = 5.0
-
-    def attempts(self) -> Iterator[int]:
-        """Yield 0 at once, then 1, 2... after pauses, until a pause would pass the deadline."""
-        end = self.clock() + self.deadline
-        attempt = 0
-        while True:
-            yield attempt
-            pause = self.random() * min(self.longest, self.first * 2**attempt)
-            if self.clock() + pause > end:
-                return
-            self.sleep(pause)
-            attempt += 1
+        self._origin.close()

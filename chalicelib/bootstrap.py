@@ -11,7 +11,8 @@ from functools import cache, partial
 from chalicelib.authorizers import Authenticator
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
-from chalicelib.aws import Backoff, Credentials, SignedClient, Signer
+from chalicelib.aws import Credentials, SignedClient, Signer
+from chalicelib.backoff import Backoff
 from chalicelib.broadcast import Broadcaster, ManagementAPI
 from chalicelib.connections import Audience, ConnectionRepository
 from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
@@ -20,8 +21,8 @@ from chalicelib.management_api import APIGatewayManagementAPI, management_endpoi
 from chalicelib.messages import Router
 from chalicelib.settings import Settings, required
 
-# A post waits for the network, not for the processor.
-POSTS_IN_FLIGHT = 32
+# Each reads a shard of an audience or forgets a stale connection; posts need no threads.
+THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def build(
 ) -> Services:
     """Put the services together; no network, no secret and no boto3 is needed for it."""
     region = required(settings.region, "AWS_REGION")
-    executor = ThreadPoolExecutor(POSTS_IN_FLIGHT, thread_name_prefix="broadcast")
+    executor = ThreadPoolExecutor(THREADS, thread_name_prefix="table")
     client = SignedClient(
         settings.dynamodb_endpoint or dynamodb_endpoint(region),
         Signer(region, "dynamodb"),

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
-from chalicelib.aws import Backoff, Caller, Response
+from chalicelib.aws import Caller
+from chalicelib.backoff import Backoff
 from chalicelib.connections import (
     Audience,
     Connection,
@@ -24,6 +25,7 @@ from chalicelib.connections import (
     shard_of,
 )
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
+from chalicelib.http1 import Response
 
 Item = Mapping[str, Mapping[str, Any]]
 
@@ -38,6 +40,9 @@ _TRANSIENT = frozenset(
         "ThrottlingException",
     }
 )
+
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class DynamoDB:
@@ -56,7 +61,7 @@ class DynamoDB:
             "content-type": "application/x-amz-json-1.0",
             "x-amz-target": f"DynamoDB_20120810.{operation}",
         }
-        body = json.dumps(payload, separators=(",", ":")).encode()
+        body = _to_json(payload).encode()
         problem = ServiceUnavailable(f"DynamoDB: no time for {operation}")
         for _ in self._backoff.attempts():
             try:
@@ -157,16 +162,22 @@ class DynamoDBConnectionRepository:
         self._write([_delete(own, item["sk"]["S"]) for item in joined])
 
     def members(self, audience: Audience, now: float) -> Iterator[Member]:
-        """Yield the members of all shards; the shards' first pages are read at the same time."""
+        """Yield the members of all shards; pages are read ahead of those who take them.
+
+        Not to be called on the executor, whose threads it waits for.
+        """
         pks = [_shard_pk(audience, shard) for shard in range(self._shards(audience))]
         read = map if len(pks) == 1 else self._executor.map
         for pk, first in zip(pks, read(self._page, pks), strict=True):
-            for page in self._pages(pk, first):
-                members = map(_member, page.items)
-                yield from (member for member in members if member.expires_at > now)
+            page = first
+            while page.last_key:
+                following = self._executor.submit(self._page, pk, page.last_key)
+                yield from _alive(page, now)
+                page = following.result()
+            yield from _alive(page, now)
 
-    def _pages(self, pk: str, first: _Page | None = None) -> Iterator[_Page]:
-        page = first or self._page(pk)
+    def _pages(self, pk: str) -> Iterator[_Page]:
+        page = self._page(pk)
         yield page
         while page.last_key:
             page = self._page(pk, page.last_key)
@@ -254,6 +265,10 @@ def _connection(item: Item) -> Connection:
         stage=item["stage"]["S"],
         context={name: value["S"] for name, value in item["context"]["M"].items()},
     )
+
+
+def _alive(page: _Page, now: float) -> Iterator[Member]:
+    return (member for member in map(_member, page.items) if member.expires_at > now)
 
 
 def _member(item: Item) -> Member:

@@ -4,11 +4,15 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-c
 """
 
 import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import cast
 from urllib.parse import quote
 
-from chalicelib.aws import Caller, Response
-from chalicelib.broadcast import ConnectionStatus
+from chalicelib.aws import BulkCaller
+from chalicelib.broadcast import ConnectionStatus, Outcome
+from chalicelib.connections import Member
 from chalicelib.errors import (
     ConfigurationError,
     ConnectionGone,
@@ -17,6 +21,12 @@ from chalicelib.errors import (
     PortcullisError,
     ServiceUnavailable,
 )
+from chalicelib.exchanges import NoAnswer, Result
+from chalicelib.http1 import Response
+
+_OUTCOMES = {410: Outcome.GONE, 429: Outcome.SLOW}
+
+_logger = logging.getLogger(__name__)
 
 
 def management_endpoint(api_id: str, stage: str, region: str) -> str:
@@ -31,12 +41,25 @@ def management_endpoint(api_id: str, stage: str, region: str) -> str:
 class APIGatewayManagementAPI:
     """The ManagementAPI that ships; the client's endpoint is the stage's."""
 
-    def __init__(self, client: Caller) -> None:
+    def __init__(self, client: BulkCaller) -> None:
         self._client = client
 
     def post_to_connection(self, connection_id: str, data: bytes) -> None:
         """Send one text frame."""
         self._call("POST", connection_id, data)
+
+    def post_to_members(
+        self, members: Iterable[Member], data: bytes, budget: float
+    ) -> Iterator[tuple[Member, Outcome]]:
+        """Send one text frame to each, many at once; what fails is logged, by its cause."""
+        problems: Counter[str] = Counter()
+        for member, result in self._client.post_each(members, _path_of, data, budget):
+            outcome = _outcome(result)
+            if outcome is Outcome.FAILED:
+                problems[_cause(result)] += 1
+            yield member, outcome
+        if problems:
+            _logger.warning("posts that failed: %s", json.dumps(problems))
 
     def get_connection(self, connection_id: str) -> ConnectionStatus:
         """Return what API Gateway knows of a connection."""
@@ -51,11 +74,30 @@ class APIGatewayManagementAPI:
         self._call("DELETE", connection_id)
 
     def _call(self, method: str, connection_id: str, data: bytes = b"") -> Response:
-        path = f"/@connections/{quote(connection_id, safe='')}"
-        response = self._client.call(method, path, data)
+        response = self._client.call(method, _path(connection_id), data)
         if response.status >= 300:
             raise _error(response.status, connection_id)
         return response
+
+
+def _path(connection_id: str) -> str:
+    return f"/@connections/{quote(connection_id, safe='')}"
+
+
+def _path_of(member: Member) -> str:
+    return _path(member.connection_id)
+
+
+def _outcome(result: Result) -> Outcome:
+    if isinstance(result, NoAnswer):
+        return Outcome.DEFERRED if result.deferred else Outcome.FAILED
+    if result.status < 300:
+        return Outcome.DELIVERED
+    return _OUTCOMES.get(result.status, Outcome.FAILED)
+
+
+def _cause(result: Result) -> str:
+    return result.reason if isinstance(result, NoAnswer) else str(result.status)
 
 
 def _error(status: int, connection_id: str) -> PortcullisError:

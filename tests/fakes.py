@@ -5,15 +5,19 @@ import struct
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TypeVar
 
-from chalicelib.aws import Response
-from chalicelib.broadcast import ConnectionStatus
+from chalicelib.broadcast import ConnectionStatus, Outcome
 from chalicelib.connections import Audience, Connection, Member, implicit_audiences
-from chalicelib.errors import ConnectionGone, PortcullisError, ServiceUnavailable
+from chalicelib.errors import ConnectionGone, LimitExceeded, PortcullisError, ServiceUnavailable
+from chalicelib.exchanges import NoAnswer, Result
+from chalicelib.http1 import Response
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -105,6 +109,23 @@ class FakeManagementAPI:
         self._check(connection_id)
         self.posts[connection_id].append(data)
 
+    def post_to_members(
+        self, members: Iterable[Member], data: bytes, budget: float
+    ) -> Iterator[tuple[Member, Outcome]]:
+        for member in members:
+            yield member, self._outcome(member.connection_id, data)
+
+    def _outcome(self, connection_id: str, data: bytes) -> Outcome:
+        try:
+            self.post_to_connection(connection_id, data)
+        except ConnectionGone:
+            return Outcome.GONE
+        except LimitExceeded:
+            return Outcome.SLOW
+        except PortcullisError:
+            return Outcome.FAILED
+        return Outcome.DELIVERED
+
     def get_connection(self, connection_id: str) -> ConnectionStatus:
         self._check(connection_id)
         at = "2026-11-20T10:00:00Z"
@@ -130,9 +151,9 @@ class Call:
 
 
 class ScriptedCaller:
-    """A Caller that answers what it was told to, and remembers what it was asked."""
+    """A BulkCaller that answers what it was told to, and remembers what it was asked."""
 
-    def __init__(self, *answers: Response | ServiceUnavailable) -> None:
+    def __init__(self, *answers: Response | ServiceUnavailable | NoAnswer) -> None:
         self.calls: list[Call] = []
         self._answers = list(answers)
 
@@ -147,7 +168,17 @@ class ScriptedCaller:
         answer = self._answers.pop(0)
         if isinstance(answer, ServiceUnavailable):
             raise answer
+        assert isinstance(answer, Response)
         return answer
+
+    def post_each(
+        self, items: Iterable[T], path: Callable[[T], str], payload: bytes, budget: float
+    ) -> Iterator[tuple[T, Result]]:
+        for item in items:
+            self.calls.append(Call("POST", path(item), payload, {}))
+            answer = self._answers.pop(0)
+            assert not isinstance(answer, ServiceUnavailable)
+            yield item, answer
 
 
 class ThenReset(bytes):

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import pytest
 
 from chalicelib.api import connection_table
-from chalicelib.aws import Backoff, Caller, Credentials, SignedClient, Signer
+from chalicelib.aws import Caller, Credentials, SignedClient, Signer
+from chalicelib.backoff import Backoff
 from chalicelib.connections import (
     EVERYONE,
     Audience,

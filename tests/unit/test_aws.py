@@ -1,8 +1,8 @@
-"""The signer against botocore's, and the signed call against servers that misbehave."""
+"""The signer against botocore's, and what a signed call sends."""
 
 import string
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -14,14 +14,15 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.aws import Backoff, Credentials, HTTPPool, Response, SignedClient, Signer
-from chalicelib.errors import ServiceUnavailable
+from chalicelib.aws import Credentials, SignedClient, Signer
+from chalicelib.errors import ConfigurationError, ServiceUnavailable
+from chalicelib.exchanges import Limits, NoAnswer
+from chalicelib.http1 import Response
 from tests.factories import NOW
-from tests.fakes import Clock, ScriptedServer, ThenReset
+from tests.fakes import Clock, ScriptedServer
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 HOST = "abcdef1234.execute-api.eu-central-1.amazonaws.com"
 
@@ -104,135 +105,149 @@ def test_credentials_are_not_shown() -> None:
     assert "t0ken" not in shown
 
 
-def pool(server: ScriptedServer, read_timeout: float = 5.0) -> HTTPPool:
-    return HTTPPool(server.origin, connect_timeout=1.0, read_timeout=read_timeout)
+def request_lines(server: ScriptedServer, number: int = 0) -> Sequence[bytes]:
+    return server.requests[number].partition(b"\r\n\r\n")[0].split(b"\r\n")
 
 
-def get(pool: HTTPPool) -> Response:
-    return pool.request("GET", "/", {"host": pool.host}, b"")
+def client_of(
+    server: ScriptedServer, credentials: Callable[[], Credentials], clock: Clock
+) -> SignedClient:
+    signer = Signer("us-east-1", "execute-api")
+    return SignedClient(f"{server.origin}/api/", signer, credentials, clock)
 
 
-def test_a_connection_is_kept_and_used_again() -> None:
-    with ScriptedServer([[OK, OK, OK]]) as server:
-        kept = pool(server)
-        assert [get(kept) for _ in range(3)] == [Response(200, b"ok")] * 3
-        assert server.accepted == 1
-
-
-def test_a_kept_connection_the_server_has_closed_is_replaced_once() -> None:
-    with ScriptedServer([[OK], [OK]]) as server:
-        kept = pool(server)
-        assert [get(kept), get(kept)] == [Response(200, b"ok")] * 2
-        assert server.accepted == 2
-
-
-def test_a_new_connection_that_is_closed_without_an_answer_is_not_tried_again() -> None:
-    with ScriptedServer([[b""], [OK]]) as server:
-        with pytest.raises(ServiceUnavailable, match="no answer"):
-            get(pool(server))
-        assert len(server.requests) == 1
-
-
-HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf"
-
-
-@pytest.mark.parametrize("broken", [HALF, ThenReset(HALF)], ids=["closed", "reset"])
-def test_an_answer_that_breaks_off_is_not_asked_for_again(broken: bytes) -> None:
-    with ScriptedServer([[OK, broken], [OK]]) as server:
-        kept = pool(server)
-        get(kept)
-        with pytest.raises(ServiceUnavailable, match="no answer"):
-            get(kept)
-        assert len(server.requests) == 2
-
-
-def test_a_connection_the_server_will_close_is_not_kept() -> None:
-    with ScriptedServer([[LAST], [OK]]) as server:
-        kept = pool(server)
-        assert [get(kept), get(kept)] == [Response(200, b"ok")] * 2
-
-
-def test_a_silent_server_is_given_up() -> None:
-    with (
-        ScriptedServer([[None]]) as server,
-        pytest.raises(ServiceUnavailable, match="no answer"),
-    ):
-        get(pool(server, read_timeout=0.05))
-
-
-def test_a_connection_that_timed_out_is_not_used_again() -> None:
-    with ScriptedServer([[None], [OK]]) as server:
-        kept = pool(server, read_timeout=0.05)
-        with pytest.raises(ServiceUnavailable):
-            get(kept)
-        assert get(kept) == Response(200, b"ok")
-
-
-def test_a_server_that_is_not_there_is_named() -> None:
-    with ScriptedServer([]) as server:
-        gone = pool(server)
-    with pytest.raises(ServiceUnavailable, match=f"cannot connect to {gone.host}"):
-        get(gone)
-
-
-def test_a_server_that_does_not_speak_tls_is_not_spoken_to() -> None:
-    with ScriptedServer([[OK]]) as server:
-        plain = HTTPPool(
-            server.origin.replace("http:", "https:"), connect_timeout=1.0, read_timeout=1.0
-        )
-        with pytest.raises(ServiceUnavailable, match="cannot connect"):
-            get(plain)
-
-
-@pytest.mark.parametrize("answer", [b"SSH-2.0\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
-def test_what_is_not_http_is_no_answer(answer: bytes) -> None:
-    with ScriptedServer([[answer]]) as server, pytest.raises(ServiceUnavailable):
-        get(pool(server))
-
-
-@pytest.mark.parametrize("status", [302, 307, 404, 500])
-def test_any_status_is_an_answer_and_redirects_are_not_followed(status: int) -> None:
-    answer = f"HTTP/1.1 {status} X\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n"
-    with ScriptedServer([[answer.encode()]]) as server:
-        assert get(pool(server)) == Response(status)
-
-
-def test_threads_do_not_share_a_connection() -> None:
-    with ScriptedServer([[OK] * 50] * 8) as server:
-        kept = pool(server)
-        with ThreadPoolExecutor(8) as executor:
-            answers = list(executor.map(lambda _: get(kept), range(50)))
-        assert answers == [Response(200, b"ok")] * 50
-        kept.close()
-
-
-def request_lines(server: ScriptedServer) -> Sequence[bytes]:
-    return server.requests[0].partition(b"\r\n\r\n")[0].split(b"\r\n")
+def header_lines_of(expected: Mapping[str, str]) -> set[bytes]:
+    return {f"{name}: {value}".encode() for name, value in expected.items()}
 
 
 def test_a_signed_call_is_sent_below_the_endpoints_path() -> None:
     with ScriptedServer([[OK]]) as server:
-        client = SignedClient(
-            f"{server.origin}/api/",
-            Signer("us-east-1", "execute-api"),
-            lambda: CREDENTIALS,
-            Clock(NOW),
-        )
+        client = client_of(server, lambda: CREDENTIALS, Clock(NOW))
         assert client.call("POST", "/@connections/a%3D", b"hello") == Response(200, b"ok")
         client.close()
     lines = request_lines(server)
     assert lines[0] == b"POST /api/@connections/a%3D HTTP/1.1"
     assert server.requests[0].endswith(b"\r\n\r\nhello")
-    host = server.origin.removeprefix("http://")
-    expected = Signer("us-east-1", "execute-api").sign(
-        CREDENTIALS,
-        NOW,
-        method="POST",
+    unsigned = Unsigned(
         path="/api/@connections/a%3D",
-        headers={"host": host},
+        headers={"host": server.origin.removeprefix("http://")},
         payload=b"hello",
     )
-    assert {f"{name}: {value}".encode() for name, value in expected.items()} <= set(lines)
+    expected = Signer("us-east-1", "execute-api").sign(CREDENTIALS, NOW, **vars(unsigned))
+    assert sorted(lines[1:]) == sorted(header_lines_of({**expected, "content-length": "5"}))
+
+
+@pytest.mark.parametrize(
+    ("method", "length"), [("GET", None), ("DELETE", None), ("POST", b"content-length: 0")]
+)
+def test_only_a_post_has_a_length_without_a_body(method: str, length: bytes | None) -> None:
+    with ScriptedServer([[OK]]) as server:
+        client = client_of(server, lambda: CREDENTIALS, Clock(NOW))
+        client.call(method, "/")
+        client.close()
+    told = [line for line in request_lines(server) if line.startswith(b"content-length")]
+    assert told == ([length] if length else [])
+
+
+def test_a_call_gives_up_a_silent_server() -> None:
+    with ScriptedServer([[None]]) as server:
+        client = SignedClient(
+            server.origin,
+            Signer("us-east-1", "dynamodb"),
+            lambda: CREDENTIALS,
+            time.time,
+            read_timeout=0.05,
+        )
+        with pytest.raises(ServiceUnavailable, match="no answer"):
+            client.call("POST", "/")
+
+
+@given(
+    ids=st.lists(st.text(string.ascii_letters + string.digits + "=/+é ~", min_size=1), max_size=5),
+    token=st.none() | st.just("t0ken"),
+    now=st.integers(0, 4_000_000_000),
+    payload=st.binary(max_size=50),
+)
+def test_what_is_prepared_for_many_paths_signs_each_of_them_as_botocore_does(
+    ids: list[str], token: str | None, now: int, payload: bytes
+) -> None:
+    credentials = Credentials("AKIDEXAMPLE", "secret/+key", token)
+    signer = Signer("eu-central-1", "execute-api")
+    prepared = signer.prepare(
+        credentials, now, method="POST", headers={"host": HOST}, payload=payload
+    )
+    for connection_id in ids:
+        path = f"/api/@connections/{quote(connection_id, safe='')}"
+        signed = {**prepared.headers, "authorization": prepared.authorization(path)}
+        unsigned = Unsigned(path=path, payload=payload)
+        assert signed == botocore_signed(credentials, "execute-api", now, unsigned)
+
+
+def test_each_of_many_posts_is_signed_and_answered() -> None:
+    answers = [OK, OK.replace(b"200 OK", b"410 Gone"), OK]
+    with ScriptedServer([answers[:1], answers[1:]]) as server:
+        client = SignedClient(
+            f"{server.origin}/api",
+            Signer("us-east-1", "execute-api"),
+            lambda: CREDENTIALS,
+            Clock(NOW),
+            limits=Limits(sockets=1),
+        )
+        results = list(client.post_each([1, 2, 3], lambda item: f"/{item}%3D", b"hello", 5.0))
+        client.close()
+    assert results == [
+        (1, Response(200, b"ok")),
+        (2, Response(410, b"ok")),
+        (3, Response(200, b"ok")),
+    ]
+    sent = [request_lines(server, number) for number in range(len(server.requests))]
+    assert [lines[0] for lines in sent] == [
+        f"POST /api/{item}%3D HTTP/1.1".encode() for item in (1, 2, 3)
+    ]
+    for lines in sent:
+        unsigned = Unsigned(
+            path=lines[0].split(b" ")[1].decode(),
+            headers={"host": server.origin.removeprefix("http://")},
+            payload=b"hello",
+        )
+        expected = Signer("us-east-1", "execute-api").sign(CREDENTIALS, NOW, **vars(unsigned))
+        assert sorted(lines[1:]) == sorted(header_lines_of({**expected, "content-length": "5"}))
+
+
+def test_many_posts_take_up_new_credentials_and_the_time() -> None:
+    clock = Clock(NOW)
+    keys = iter(["AKIDFIRST", "AKIDSECOND"])
+    with ScriptedServer([[OK, OK, OK]]) as server:
+        client = SignedClient(
+            server.origin,
+            Signer("us-east-1", "execute-api"),
+            lambda: Credentials(next(keys), "secret"),
+            clock,
+            limits=Limits(sockets=1),
+        )
+        for number, _ in client.post_each([1, 2, 3], str, b"hello", 5.0):
+            clock.now += 0.6
+            assert number
+        client.close()
+    sent = [request.partition(b"Credential=")[2].partition(b"/")[0] for request in server.requests]
+    assert sent == [b"AKIDFIRST", b"AKIDFIRST", b"AKIDSECOND"]
+
+
+def test_many_posts_to_where_nobody_is_have_no_answer() -> None:
+    with ScriptedServer([]) as server:
+        client = client_of(server, lambda: CREDENTIALS, Clock(NOW))
+    ((_, result),) = client.post_each(["a"], str, b"s3cret", 5.0)
+    assert isinstance(result, NoAnswer)
+    assert "s3cret" not in result.reason
+
+
+@pytest.mark.parametrize("token", ["t0ken\n", "t0ken\r\nx: y"])
+def test_credentials_that_would_begin_a_header_are_refused_and_not_shown(token: str) -> None:
+    with ScriptedServer([]) as server:
+        client = client_of(server, lambda: Credentials("a", "b", token), Clock(NOW))
+    with pytest.raises(ConfigurationError) as caught:
+        client.call("POST", "/")
+    assert "t0ken" not in repr(caught.value)
 
 
 def test_an_error_does_not_repeat_what_was_sent() -> None:
@@ -244,23 +259,3 @@ def test_an_error_does_not_repeat_what_was_sent() -> None:
             client.call("POST", "/", b"s3cret")
     assert "s3cret" not in repr(caught.value)
     assert CREDENTIALS.access_key_id not in repr(caught.value)
-
-
-def test_pauses_grow_up_to_the_longest_and_end_before_the_deadline() -> None:
-    clock = Clock(0)
-    backoff = Backoff(clock.sleep, lambda: 1.0, clock, first=0.1, longest=0.5, deadline=2.0)
-    attempts = list(backoff.attempts())
-    assert attempts == list(range(len(attempts)))
-    assert clock.slept == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5])
-
-
-def test_pauses_are_jittered_over_their_whole_length() -> None:
-    clock = Clock(0)
-    randoms = iter([0.0, 0.5, 1.0])
-    backoff = Backoff(
-        clock.sleep, lambda: next(randoms), clock, first=1.0, longest=9.0, deadline=9.0
-    )
-    for attempt in backoff.attempts():
-        if attempt == 3:
-            break
-    assert clock.slept == pytest.approx([0.0, 1.0, 4.0])

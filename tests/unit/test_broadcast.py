@@ -1,13 +1,13 @@
 """A broadcast reaches whom it can, and accounts for everybody."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from chalicelib.broadcast import MAX_PAYLOAD_BYTES, Broadcaster, Delivery, Outcome
-from chalicelib.connections import EVERYONE, Audience
+from chalicelib.connections import EVERYONE, Audience, Member
 from chalicelib.errors import (
     ConfigurationError,
     ConnectionGone,
@@ -36,11 +36,19 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def broadcaster(
-    connections: InMemoryConnectionRepository, management_api: FakeManagementAPI, clock: Clock
-) -> Iterator[Broadcaster]:
+def executor() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as executor:
-        yield Broadcaster(connections, management_api, executor, clock)
+        yield executor
+
+
+@pytest.fixture
+def broadcaster(
+    connections: InMemoryConnectionRepository,
+    management_api: FakeManagementAPI,
+    executor: ThreadPoolExecutor,
+    clock: Clock,
+) -> Broadcaster:
+    return Broadcaster(connections, management_api, executor, clock)
 
 
 def test_everyone_gets_the_payload_once(
@@ -152,52 +160,92 @@ def test_a_payload_api_gateway_would_refuse_is_refused_before_anything_is_sent(
 
 
 class SlowManagementAPI(FakeManagementAPI):
-    """Every post takes ten seconds of a clock."""
+    """Every post takes ten seconds of a clock, and there is time for two."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
 
-    def post_to_connection(self, connection_id: str, data: bytes) -> None:
-        super().post_to_connection(connection_id, data)
-        self._clock.now += 10
+    def post_to_members(
+        self, members: Iterable[Member], data: bytes, budget: float
+    ) -> Iterator[tuple[Member, Outcome]]:
+        end = self._clock() + budget
+        for member in members:
+            if self._clock() >= end:
+                yield member, Outcome.DEFERRED
+            else:
+                yield member, self._outcome(member.connection_id, data)
+            self._clock.now += 10
 
 
 def test_what_does_not_fit_into_the_time_is_deferred_and_what_ended_meanwhile_expired(
-    connections: InMemoryConnectionRepository, clock: Clock
+    connections: InMemoryConnectionRepository, executor: ThreadPoolExecutor, clock: Clock
 ) -> None:
     connections.add(make_connection("in-time"))
     connections.add(make_connection("ends", expires_at=int(NOW) + 5))
     connections.add(make_connection("just-in-time"))
     connections.add(make_connection("too-late"))
     management_api = SlowManagementAPI(clock)
-    with ThreadPoolExecutor(1) as executor:
-        broadcaster = Broadcaster(connections, management_api, executor, clock, budget=20)
-        delivery = broadcaster.broadcast(EVERYONE, b"hello")
+    broadcaster = Broadcaster(connections, management_api, executor, clock, budget=20)
+    delivery = broadcaster.broadcast(EVERYONE, b"hello")
     assert delivery == Delivery(delivered=2, expired=1, deferred=1)
     assert list(management_api.posts) == ["in-time", "just-in-time"]
 
 
-class BarrierManagementAPI(FakeManagementAPI):
-    """A post ends only when as many are in flight as the barrier counts."""
-
-    def __init__(self, parties: int) -> None:
-        super().__init__()
-        self._barrier = threading.Barrier(parties, timeout=5)
-
-    def post_to_connection(self, connection_id: str, data: bytes) -> None:
-        self._barrier.wait()
-        super().post_to_connection(connection_id, data)
-
-
-def test_many_posts_are_in_flight_at_once(
-    connections: InMemoryConnectionRepository, clock: Clock
+def test_an_audience_is_read_while_it_is_sent_to(
+    connections: InMemoryConnectionRepository, executor: ThreadPoolExecutor, clock: Clock
 ) -> None:
-    for number in range(8):
-        connections.add(make_connection(f"connection-{number}"))
-    with ThreadPoolExecutor(8) as executor:
-        broadcaster = Broadcaster(connections, BarrierManagementAPI(8), executor, clock)
-        assert broadcaster.broadcast(EVERYONE, b"hello") == Delivery(delivered=8)
+    management_api = FakeManagementAPI()
+    sent_when_read: list[int] = []
+
+    class Watched(InMemoryConnectionRepository):
+        def members(self, audience: Audience, now: float) -> Iterator[Member]:
+            for number in range(3):
+                sent_when_read.append(len(management_api.posts))
+                yield make_connection(f"connection-{number}").member()
+
+    Broadcaster(Watched(), management_api, executor, clock).broadcast(EVERYONE, b"hello")
+    assert sent_when_read == [0, 1, 2]
+
+
+def test_an_audience_that_cannot_be_read_to_its_end_is_said_and_those_read_are_sent_to(
+    executor: ThreadPoolExecutor, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(InMemoryConnectionRepository):
+        def members(self, audience: Audience, now: float) -> Iterator[Member]:
+            yield make_connection("read").member()
+            raise ServiceUnavailable("the store is down")
+
+    management_api = FakeManagementAPI()
+    broadcaster = Broadcaster(Broken(), management_api, executor, clock)
+    with pytest.raises(ServiceUnavailable, match="the store is down"):
+        broadcaster.broadcast(EVERYONE, b"hello")
+    assert list(management_api.posts) == ["read"]
+    assert "delivered=1" in caplog.text
+
+
+def test_a_store_that_hangs_does_not_keep_the_answer_back(
+    executor: ThreadPoolExecutor, clock: Clock
+) -> None:
+    may_go_on = threading.Event()
+    asked: list[str] = []
+
+    class Hanging(InMemoryConnectionRepository):
+        def remove(self, connection_id: str, principal_id: str) -> None:
+            asked.append(connection_id)
+            may_go_on.wait(5)
+
+    connections = Hanging()
+    management_api = FakeManagementAPI()
+    names = [f"connection-{number}" for number in range(10)]
+    for name in names:
+        connections.add(make_connection(name))
+        management_api.fail(name, ConnectionGone(name))
+    broadcaster = Broadcaster(connections, management_api, executor, clock, budget=0.05)
+    assert broadcaster.broadcast(EVERYONE, b"hello") == Delivery(gone=10)
+    may_go_on.set()
+    executor.shutdown()
+    assert len(asked) == 4  # as many as there are threads; the others were given up
 
 
 def test_a_delivery_is_told_with_its_sum_first() -> None:

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws import Backoff, Response
+from chalicelib.backoff import Backoff
 from chalicelib.connections import EVERYONE, Audience
 from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
+from chalicelib.http1 import Response
 from tests.factories import NOW, make_connection
 from tests.fakes import Clock, ScriptedCaller
 
 TABLE = "portcullis-test"
+N = {"N": "1"}
 THROTTLED = Response(400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}')
 
 
@@ -166,6 +168,22 @@ def test_removing_forgets_the_connection_first_and_what_it_joined_last(
     ]
 
 
+def test_removing_reads_all_pages_of_what_was_joined(executor: ThreadPoolExecutor) -> None:
+    pages = [
+        {"Items": [{"sk": {"S": f"audience#channel:{name}"}, "shard": {"N": "0"}}]}
+        for name in ("news", "chat")
+    ]
+    last = {"pk": {"S": "connection#abc="}, "sk": {"S": "audience#channel:news"}}
+    more = {**pages[0], "LastEvaluatedKey": last}
+    caller = ScriptedCaller(answer(), answer(more), answer(pages[1]), answer(), answer())
+    repository(caller, executor).remove("abc=", "alice")
+    assert payloads(caller)[2]["ExclusiveStartKey"] == last
+    assert deletions(payloads(caller)[3])[2:] == [
+        "audience#channel:news#0",
+        "audience#channel:chat#0",
+    ]
+
+
 def deletions(payload: Any) -> list[str]:
     return [it["DeleteRequest"]["Key"]["pk"]["S"] for it in payload["RequestItems"][TABLE]]
 
@@ -177,6 +195,24 @@ def test_all_reads_are_strongly_consistent(executor: ThreadPoolExecutor) -> None
     list(store.members(EVERYONE, NOW))
     assert operations(caller) == ["GetItem", "Query", "Query"]
     assert [payload["ConsistentRead"] for payload in payloads(caller)] == [True] * 3
+
+
+def test_a_page_is_read_while_the_members_of_the_one_before_are_sent_to(
+    executor: ThreadPoolExecutor,
+) -> None:
+    last = {"pk": {"S": "audience#principal:alice#0"}, "sk": {"S": "abc="}}
+    items = [
+        {"sk": {"S": name}, "principalId": {"S": "alice"}, "connectedAt": N, "expiresAt": N}
+        for name in ("first", "second")
+    ]
+    caller = ScriptedCaller(
+        answer({"Items": items, "LastEvaluatedKey": last}), answer({"Items": items})
+    )
+    members = repository(caller, executor).members(Audience("principal", "alice"), 0)
+    assert next(members).connection_id == "first"
+    executor.submit(int).result()  # the one thread there is has read the second page by now
+    assert operations(caller) == ["Query", "Query"]
+    assert [member.connection_id for member in members] == ["second", "first", "second"]
 
 
 def test_a_page_starts_where_the_last_one_ended(executor: ThreadPoolExecutor) -> None:

@@ -1,11 +1,12 @@
 """The management API: where it is, what is asked of it, what its statuses mean."""
 
 import json
+import logging
 from functools import partial
 
 import pytest
 
-from chalicelib.aws import Response
+from chalicelib.broadcast import Outcome
 from chalicelib.errors import (
     ConfigurationError,
     ConnectionGone,
@@ -14,8 +15,10 @@ from chalicelib.errors import (
     PortcullisError,
     ServiceUnavailable,
 )
+from chalicelib.exchanges import NoAnswer
+from chalicelib.http1 import Response
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
-from tests.factories import CONNECTION_ID
+from tests.factories import CONNECTION_ID, make_connection
 from tests.fakes import ScriptedCaller
 
 PATH = "/@connections/L0SM9cOFvHcCIhw%3D"
@@ -92,3 +95,41 @@ def test_a_status_is_named_by_what_the_caller_can_do(
 def test_an_answer_that_is_not_json_is_no_answer() -> None:
     with pytest.raises(ServiceUnavailable):
         APIGatewayManagementAPI(ScriptedCaller(Response(200, b"<"))).get_connection("a")
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        (Response(200), Outcome.DELIVERED),
+        (Response(204), Outcome.DELIVERED),
+        (Response(410), Outcome.GONE),
+        (Response(429), Outcome.SLOW),
+        (Response(302), Outcome.FAILED),
+        (Response(403), Outcome.FAILED),
+        (Response(413), Outcome.FAILED),
+        (Response(503), Outcome.FAILED),
+        (NoAnswer("reset"), Outcome.FAILED),
+        (NoAnswer("no time", deferred=True), Outcome.DEFERRED),
+    ],
+)
+def test_posting_to_members_tells_what_came_of_each(
+    result: Response | NoAnswer, outcome: Outcome
+) -> None:
+    caller = ScriptedCaller(Response(200), result)
+    members = [make_connection("first").member(), make_connection(CONNECTION_ID).member()]
+    outcomes = APIGatewayManagementAPI(caller).post_to_members(members, b"hello", 25.0)
+    assert list(outcomes) == list(zip(members, [Outcome.DELIVERED, outcome], strict=True))
+    assert [(call.path, call.payload) for call in caller.calls] == [
+        ("/@connections/first", b"hello"),
+        (PATH, b"hello"),
+    ]
+
+
+def test_posts_that_fail_are_logged_by_their_cause(caplog: pytest.LogCaptureFixture) -> None:
+    results = (Response(503), Response(410), NoAnswer("reset"), Response(503, b"s3cret"))
+    members = [make_connection(f"connection-{number}").member() for number in range(4)]
+    with caplog.at_level(logging.WARNING):
+        list(APIGatewayManagementAPI(ScriptedCaller(*results)).post_to_members(members, b"", 25.0))
+    assert [record.message for record in caplog.records] == [
+        'posts that failed: {"503": 2, "reset": 1}'
+    ]

@@ -1,0 +1,538 @@
+"""Many exchanges at once: each item ends once, in time, whatever the other side does."""
+
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.backoff import Backoff
+from chalicelib.errors import ConfigurationError
+from chalicelib.exchanges import Exchanges, Limits, NoAnswer, Result
+from chalicelib.http1 import Response
+from chalicelib.origin import Origin
+from tests.faulty_server import CERTIFICATE, FaultyServer
+
+IMPATIENT = Backoff(first=0.001, longest=0.002)
+DEFERRED = NoAnswer("no time left to send it", deferred=True)
+
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def plain_server() -> Iterator[FaultyServer]:
+    with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def tls_server() -> Iterator[FaultyServer]:
+    with FaultyServer(tls=True) as server:
+        yield server
+
+
+@pytest.fixture(params=["plain_server", "tls_server"])
+def server(request: pytest.FixtureRequest) -> FaultyServer:
+    server: FaultyServer = request.getfixturevalue(request.param)
+    return server
+
+
+def origin_of(server: FaultyServer, **options: Any) -> Origin:
+    if server.origin.startswith("https"):
+        options["tls"] = ssl.create_default_context(cafile=CERTIFICATE)
+    return Origin(server.origin, **options)
+
+
+def named(*faults: str) -> list[str]:
+    """Return items of their own, for the server counts."""
+    return [f"{fault}.{next(_numbers)}" for fault in faults]
+
+
+def post(item: str, payload: bytes = b"hello") -> bytes:
+    return f"POST /{item} HTTP/1.1\r\ncontent-length: {len(payload)}\r\n\r\n".encode() + payload
+
+
+def run(
+    origin: Origin, items: Iterable[str], budget: float = 20.0, **limits: Any
+) -> dict[str, Result]:
+    results = list(
+        Exchanges(origin, post, budget, Limits(**{"backoff": IMPATIENT, **limits})).run(items)
+    )
+    by_item = dict(results)
+    assert len(by_item) == len(results)
+    return by_item
+
+
+def statuses(results: dict[str, Result]) -> list[int | str]:
+    return [
+        result.status if isinstance(result, Response) else result.reason
+        for result in results.values()
+    ]
+
+
+def test_every_item_is_answered_and_connections_are_kept(server: FaultyServer) -> None:
+    origin = origin_of(server)
+    accepted = server.accepted
+    for _ in range(3):
+        items = named(*["ok"] * 100)
+        results = run(origin, iter(items), sockets=8)
+        assert results == dict.fromkeys(items, Response(200, b"{}"))
+        assert [server.seen[item] for item in items] == [1] * 100
+    assert server.accepted == accepted + 8
+
+
+def test_nothing_to_send_is_no_fault(plain_server: FaultyServer) -> None:
+    assert run(origin_of(plain_server), []) == {}
+
+
+def test_many_are_in_flight_at_once_and_no_more_than_there_may_be(server: FaultyServer) -> None:
+    accepted = server.accepted
+    items = named(*["silent"] * 10)
+    started = time.monotonic()
+    results = run(origin_of(server, read_timeout=0.3), items, sockets=5)
+    assert statuses(results) == ["no answer in time"] * 10
+    assert 0.6 <= time.monotonic() - started < 2
+    assert server.accepted == accepted + 10
+
+
+def test_items_are_taken_as_they_can_be_sent(plain_server: FaultyServer) -> None:
+    taken: list[str] = []
+
+    def items() -> Iterator[str]:
+        for item in named(*["ok"] * 50):
+            taken.append(item)
+            yield item
+
+    results = Exchanges(origin_of(plain_server), post, 20.0, Limits(sockets=4)).run(items())
+    next(results)
+    assert len(taken) <= 8
+    results.close()  # type: ignore[attr-defined]
+
+
+OUTCOMES: dict[str, int | str] = {
+    "ok": 200,
+    "gone": 410,
+    "slow": 429,
+    "denied": 403,
+    "last": 200,
+    "rude": 200,
+    "old": 200,
+    "interim": 200,
+    "chunked": 200,
+    "surplus": 200,
+    "large": 200,
+    "leaving": 503,
+    "split": 200,
+    "down1": 200,
+    "down3": 200,
+    "down": 503,
+    "reset1": 200,
+    "reset3": 200,
+    "half1": 200,
+    "half3": 200,
+    "reset": "no answer",
+    "half": "no answer",
+    "junk": "not an HTTP/1.1 head",
+    "long": "the head is too long",
+}
+ATTEMPTS = {"leaving": 4, "down": 4, "down1": 2, "down3": 4, "half1": 2, "half3": 4, "half": 4}
+
+
+def assert_expected(item: str, result: Result, seen: int) -> None:
+    fault = item.partition(".")[0]
+    expected = OUTCOMES[fault]
+    if isinstance(result, Response):
+        assert result.status == expected
+    else:
+        assert result.reason.startswith(str(expected))
+        assert not result.deferred
+    if "reset" not in fault:  # a reset before any byte of the answer may be of a stale connection
+        assert seen == ATTEMPTS.get(fault, 1)
+
+
+@pytest.mark.parametrize("fault", OUTCOMES)
+def test_each_fault_ends_as_it_should_and_does_not_disturb_the_others(
+    server: FaultyServer, fault: str
+) -> None:
+    items = named(*["ok"] * 10, fault, *["ok"] * 10, fault, *["ok"] * 10)
+    for item, result in run(origin_of(server), items, sockets=3).items():
+        assert_expected(item, result, server.seen[item])
+
+
+@given(
+    faults=st.lists(st.sampled_from(sorted(OUTCOMES)), max_size=40),
+    sockets=st.integers(1, 8),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_mixed_every_item_ends_once_and_as_it_should(
+    plain_server: FaultyServer, faults: list[str], sockets: int
+) -> None:
+    items = named(*faults)
+    origin = origin_of(plain_server)
+    results = run(origin, items, sockets=sockets)
+    assert results.keys() == set(items)
+    for item, result in results.items():
+        assert_expected(item, result, plain_server.seen[item])
+
+
+@given(
+    faults=st.lists(st.sampled_from(["silent", *sorted(OUTCOMES)]), max_size=40),
+    sockets=st.integers(1, 8),
+    budget=st.sampled_from([0.0, 0.001, 0.01, 0.04]),
+    read_timeout=st.sampled_from([0.02, 5.0]),
+)
+@settings(max_examples=200, deadline=None)
+def test_within_any_budget_every_item_ends_once_and_what_was_sent_is_not_called_deferred(
+    plain_server: FaultyServer,
+    faults: list[str],
+    sockets: int,
+    budget: float,
+    read_timeout: float,
+) -> None:
+    items = named(*faults)
+    origin = origin_of(plain_server, read_timeout=read_timeout)
+    started = time.monotonic()
+    results = run(origin, items, budget, sockets=sockets)
+    assert time.monotonic() - started < budget + 1
+    assert results.keys() == set(items)
+    for item, result in results.items():
+        if result == DEFERRED:
+            assert plain_server.seen[item] == 0
+        if isinstance(result, Response):
+            fault = item.partition(".")[0]
+            tried_again = {503} if fault.startswith("down") else set()
+            assert result.status in {OUTCOMES[fault], *tried_again}
+
+
+def test_pauses_between_attempts_are_jittered_and_grow(plain_server: FaultyServer) -> None:
+    asked: list[float] = []
+
+    def always_half() -> float:
+        asked.append(0.5)
+        return 0.5
+
+    (item,) = named("down")
+    backoff = Backoff(random=always_half, first=0.02, longest=0.06)
+    started = time.monotonic()
+    assert statuses(run(origin_of(plain_server), [item], backoff=backoff)) == [503]
+    assert time.monotonic() - started >= 0.01 + 0.02 + 0.03
+    assert asked == [0.5] * 4
+
+
+def test_what_would_be_tried_again_past_the_end_has_failed_now(plain_server: FaultyServer) -> None:
+    backoff = Backoff(random=lambda: 1.0, first=5.0, longest=5.0)
+    items = named("down", "reset")
+    started = time.monotonic()
+    results = run(origin_of(plain_server), items, 2.0, backoff=backoff)
+    assert time.monotonic() - started < 1
+    assert results[items[0]] == Response(503, b"{}")
+    assert isinstance(results[items[1]], NoAnswer)
+
+
+def test_what_waits_for_another_attempt_at_the_end_has_failed(plain_server: FaultyServer) -> None:
+    # The second attempt is due before the end of the budget, at which the clock jumps past it.
+    clock = JumpingClock()
+    backoff = Backoff(random=lambda: 1.0, clock=clock, first=5.0, longest=5.0)
+    results = []
+    items = named("down", "ok")
+    exchanges: Exchanges[str] = Exchanges(
+        origin_of(plain_server), post, 10.0, Limits(sockets=1, backoff=backoff)
+    )
+    for item, result in exchanges.run(items):
+        results.append((item, result))
+        clock.ahead += 20
+    assert results == [(items[1], Response(200, b"{}")), (items[0], Response(503, b"{}"))]
+
+
+class JumpingClock:
+    """The real clock, and as far ahead of it as it is told."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def test_while_much_fails_little_more_is_taken(plain_server: FaultyServer) -> None:
+    taken: list[str] = []
+    ended: list[str] = []
+    under_way: list[int] = []
+
+    def items() -> Iterator[str]:
+        for item in named(*["down1"] * 100):
+            taken.append(item)
+            under_way.append(len(taken) - len(ended))
+            yield item
+
+    backoff = Backoff(random=lambda: 1.0, first=0.02, longest=0.02)
+    limits = Limits(sockets=2, backoff=backoff)
+    for item, _ in Exchanges(origin_of(plain_server), post, 20.0, limits).run(items()):
+        ended.append(item)
+    assert len(ended) == 100
+    assert max(under_way) <= 4 * 2 + 2
+
+
+def test_waiting_for_a_place_takes_no_processor(plain_server: FaultyServer) -> None:
+    origin = origin_of(plain_server, read_timeout=0.5)
+    before = time.thread_time()
+    assert statuses(run(origin, named("down1", "silent"), sockets=1)) == [
+        "no answer in time",
+        200,
+    ]
+    assert time.thread_time() - before < 0.15
+
+
+def test_waiting_to_connect_again_takes_no_processor(plain_server: FaultyServer) -> None:
+    origin = Origin(
+        "http://example.test", look_up=lambda *_, **__: _at("127.0.0.1", plain_server.port)
+    )
+
+    def last_post(item: str) -> bytes:
+        origin._addresses, origin._look_up = (), no_name  # no other connection can be made
+        return post(item)
+
+    limits = Limits(backoff=Backoff(random=lambda: 1.0, first=0.05, longest=0.2))
+    before = time.thread_time()
+    exchanges = Exchanges(origin, last_post, 20.0, limits)
+    assert statuses(dict(exchanges.run(named("leaving", "leaving")))) == [503] * 2
+    assert time.thread_time() - before < 0.15
+
+
+def test_stale_connections_are_replaced_and_all_of_their_neighbours(server: FaultyServer) -> None:
+    origin = origin_of(server)
+    run(origin, named(*["ok"] * 20), sockets=6)
+    kept = list(iter(origin.take, None))
+    for sock in kept:
+        sock.shutdown(socket.SHUT_RDWR)
+        origin.keep(sock)
+    items = named(*["ok"] * 20)
+    assert statuses(run(origin, items, sockets=3)) == [200] * 20
+    assert [server.seen[item] for item in items] == [1] * 20
+
+
+@pytest.mark.parametrize("fault", ["last", "surplus", "old"])
+def test_a_connection_that_cannot_be_used_again_is_not_kept(
+    server: FaultyServer, fault: str
+) -> None:
+    origin = origin_of(server)
+    assert statuses(run(origin, named(fault))) == [200]
+    assert origin.take() is None
+
+
+def test_what_went_out_on_a_stale_connection_is_not_called_unsent(
+    plain_server: FaultyServer,
+) -> None:
+    origin = Origin(
+        "http://example.test", look_up=lambda *_, **__: _at("127.0.0.1", plain_server.port)
+    )
+
+    def last_post(item: str) -> bytes:
+        origin._addresses, origin._look_up = (), no_name
+        return post(item)
+
+    limits = Limits(sockets=1, backoff=IMPATIENT)
+    items = named("ok", "reset", "ok")
+    exchanges = Exchanges(origin, last_post, 20.0, limits)
+    told = [str(status).partition(":")[0] for status in statuses(dict(exchanges.run(items)))]
+    assert told == ["200", "no answer", "cannot connect"]
+    assert [plain_server.seen[item] for item in items] == [1, 1, 0]
+
+
+def test_a_free_connection_that_says_something_is_dropped(plain_server: FaultyServer) -> None:
+    items = named("rude", "ok", "silent", "ok")
+    results = run(origin_of(plain_server, read_timeout=0.3), items, sockets=4)
+    assert statuses({item: results[item] for item in items}) == [
+        200,
+        200,
+        "no answer in time",
+        200,
+    ]
+
+
+@pytest.mark.parametrize("size", [131_072, 8_000_000])
+def test_large_requests_are_sent_whole(server: FaultyServer, size: int) -> None:
+    bodies = server.bodies
+    items = named(*["ok"] * 4)
+    exchanges: Exchanges[str] = Exchanges(
+        origin_of(server), lambda item: post(item, b"x" * size), 20.0
+    )
+    assert statuses(dict(exchanges.run(items))) == [200] * 4
+    assert server.bodies == bodies + 4 * size
+
+
+def test_an_answer_may_come_before_the_request_is_sent(server: FaultyServer) -> None:
+    origin = origin_of(server)
+    exchanges: Exchanges[str] = Exchanges(origin, lambda item: post(item, b"x" * 20_000_000), 20.0)
+    assert statuses(dict(exchanges.run(named("early")))) == [413]
+    assert origin.take() is None
+
+
+def test_what_is_left_when_the_time_is_up_is_deferred_and_not_sent(server: FaultyServer) -> None:
+    items = named("silent", "silent", "ok", "ok")
+    results = run(origin_of(server), items, 0.3, sockets=2)
+    assert statuses(results) == ["no answer in time"] * 2 + ["no time left to send it"] * 2
+    assert [server.seen[item] for item in items] == [1, 1, 0, 0]
+    assert not results[items[0]].deferred  # type: ignore[union-attr]
+
+
+def test_whoever_stops_reading_leaves_nothing_open(plain_server: FaultyServer) -> None:
+    origin = origin_of(plain_server)
+    results = Exchanges(origin, post, 20.0).run(named("ok", "silent"))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    kept = origin.take()
+    assert kept is not None
+    kept.close()
+    assert origin.take() is None
+
+
+def test_a_request_that_cannot_be_made_is_raised(plain_server: FaultyServer) -> None:
+    def cannot(item: str) -> bytes:
+        raise ConfigurationError("no credentials")
+
+    with pytest.raises(ConfigurationError):
+        list(Exchanges(origin_of(plain_server), cannot, 20.0).run(["a"]))
+
+
+def test_broadcasts_on_several_threads_share_an_origin(server: FaultyServer) -> None:
+    origin = origin_of(server)
+    lots = [named(*["ok"] * 100) for _ in range(4)]
+    with ThreadPoolExecutor(4) as executor:
+        for items, results in zip(
+            lots, executor.map(lambda lot: run(origin, lot), lots), strict=True
+        ):
+            assert results == dict.fromkeys(items, Response(200, b"{}"))
+    assert [server.seen[item] for items in lots for item in items] == [1] * 400
+
+
+def refused() -> Origin:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return Origin(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
+def unreachable() -> Origin:
+    return Origin("http://example.test", look_up=lambda *_, **__: _at("255.255.255.255", 1))
+
+
+def without_a_name() -> Origin:
+    def look_up(*_: Any, **__: Any) -> Sequence[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    return Origin("http://example.test", look_up=look_up)
+
+
+def _at(host: str, port: int) -> Sequence[Any]:
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+
+
+def without_an_address() -> Origin:
+    return Origin("http://example.test", look_up=lambda *_, **__: [])
+
+
+@pytest.mark.parametrize("nowhere", [refused, unreachable, without_a_name, without_an_address])
+def test_where_nothing_can_be_connected_to_all_has_failed_soon(nowhere: Any) -> None:
+    items = named(*["ok"] * 1000)
+    started = time.monotonic()
+    results = run(nowhere(), items)
+    assert time.monotonic() - started < 2
+    assert {status.partition(":")[0] for status in map(str, statuses(results))} == {
+        "cannot connect"
+    }
+    assert not any(result.deferred for result in results.values())  # type: ignore[union-attr]
+
+
+def test_a_connection_that_is_never_made_does_not_outlast_the_budget() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:  # the backlog is full: what follows is neither taken nor refused
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        origin = Origin(f"http://127.0.0.1:{address[1]}", connect_timeout=0.05)
+        started = time.monotonic()
+        results = run(origin, named(*["ok"] * 10), 0.12, sockets=2)
+        assert time.monotonic() - started < 1
+        assert statuses(results) == ["no time left to send it"] * 10
+        results = run(origin, named(*["ok"] * 10), 20.0, sockets=2)
+        assert statuses(results) == ["cannot connect: not in time"] * 10
+        for filler in fillers:
+            filler.close()
+
+
+def test_a_resolver_that_hangs_does_not_outlast_the_budget() -> None:
+    may_go_on = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> Sequence[Any]:
+        may_go_on.wait(5)
+        return []
+
+    started = time.monotonic()
+    results = run(Origin("http://example.test", look_up=hang), named("ok", "ok"), 0.2)
+    assert time.monotonic() - started < 1
+    assert statuses(results) == ["no time left to send it"] * 2
+    may_go_on.set()
+
+
+@pytest.mark.parametrize("host", ["255.255.255.255", "127.0.0.1"], ids=["no route", "refused"])
+def test_where_one_address_fails_the_next_is_taken(plain_server: FaultyServer, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        refusing = listener.getsockname()[1]
+    both = Origin(
+        "http://example.test",
+        look_up=lambda *_, **__: [*_at(host, refusing), *_at("127.0.0.1", plain_server.port)],
+    )
+    # Connections begun together fail together: ten failures are no more than one.
+    assert statuses(run(both, named(*["ok"] * 10))) == [200] * 10
+
+
+def test_while_some_connections_work_others_that_cannot_be_made_stop_nothing(
+    plain_server: FaultyServer,
+) -> None:
+    def look_up(*_: Any, **__: Any) -> Sequence[Any]:
+        return _at("127.0.0.1", plain_server.port)
+
+    def slowly(item: str) -> bytes:
+        time.sleep(0.002)
+        if item.startswith("last"):
+            origin._look_up = look_up
+        return post(item)
+
+    origin = Origin("http://example.test", look_up=look_up)
+    assert statuses(run(origin, named("ok"))) == [200]
+    origin._addresses, origin._look_up = (), no_name
+    items = named(*["ok"] * 50, "last", *["ok"] * 5)
+    limits = Limits(sockets=2, backoff=IMPATIENT)
+    exchanges = Exchanges(origin, slowly, 20.0, limits)
+    assert statuses(dict(exchanges.run(items))) == [200] * 56
+
+
+def no_name(*_: Any, **__: Any) -> Sequence[Any]:
+    raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+
+def test_a_certificate_for_another_name_is_not_spoken_to(tls_server: FaultyServer) -> None:
+    context = ssl.create_default_context(cafile=CERTIFICATE)
+    other_name = Origin(f"https://127.0.0.1:{tls_server.port}", tls=context)
+    items = named("ok", "ok")
+    assert all("not valid for" in str(status) for status in statuses(run(other_name, items)))
+    assert not any(tls_server.seen[item] for item in items)
+
+
+def test_a_server_that_does_not_speak_tls_is_not_spoken_to(plain_server: FaultyServer) -> None:
+    context = ssl.create_default_context(cafile=CERTIFICATE)
+    origin = Origin(f"https://localhost:{plain_server.port}", connect_timeout=0.2, tls=context)
+    assert all(
+        str(status).startswith("cannot connect") for status in statuses(run(origin, named("ok")))
+    )
+
+
+def test_times_differ_so_that_not_all_come_again_at_once() -> None:
+    assert Limits().backoff.random is random.random
