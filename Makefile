@@ -35,8 +35,8 @@ fmt: $(VENV)/installed ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/installed ## Measure the app over the network; prints JSON
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/installed ## Measure the app over the network; prints JSON (a minute)
+	@$(BIN)/python -m benchmarks --repeat 1
 
 lock: ## Lock the development requirements again, with hashes (needs uv)
 	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet --output-file requirements-dev.txt requirements-dev.in
