@@ -43,7 +43,6 @@ class WebSocketPeer(asyncio.Protocol):
         "_server",
         "_transport",
         "_unread",
-        "_unwritten",
         "connection",
         "last_active_at",
     )
@@ -70,7 +69,6 @@ class WebSocketPeer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._fragments: bytearray | None = None
         self._unread = memoryview(b"")
-        self._unwritten = False
         self._in_flight = 0
         self._closing = False
         self._failed = False
@@ -94,16 +92,6 @@ class WebSocketPeer(asyncio.Protocol):
         """Read frames and act on each, as long as their messages are handled in time."""
         self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
         self._read_on()
-
-    def pause_writing(self) -> None:
-        """Read no more from a client that does not read what it is sent."""
-        self._unwritten = True
-        self._pause_or_resume()
-
-    def resume_writing(self) -> None:
-        """Read on: the client has caught up."""
-        self._unwritten = False
-        self._pause_or_resume()
 
     def eof_received(self) -> None:
         """Let the transport close: a client that sends no more is gone."""
@@ -160,7 +148,7 @@ class WebSocketPeer(asyncio.Protocol):
     def _pause_or_resume(self) -> None:
         if self._transport is None:
             return
-        if self._unwritten or self._unread:
+        if self._unread:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -222,6 +210,13 @@ class WebSocketPeer(asyncio.Protocol):
 
     def _after_receiving(self) -> None:
         self._flush()
+        limits = self._gateway.limits
+        if self._transport is not None and (
+            self._transport.get_write_buffer_size() > limits.client_buffer + limits.message_size
+        ):
+            # Posts end at the client's buffer; this is a client that pings and never reads. Its
+            # socket is read on for as long as that is so, or we would not see it leave.
+            self._transport.abort()
         if self._protocol.state is State.OPEN:
             return
         received, sent = self._protocol.close_rcvd, self._protocol.close_sent
