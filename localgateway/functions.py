@@ -7,10 +7,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalice.local import LambdaContext
-
 from localgateway.errors import FunctionError, FunctionTimedOut
 from localgateway.events import Event
+from localgateway.lambda_context import LambdaContext
 from localgateway.log import logger
 from localgateway.workers import MAX_THREADS, Workers
 
@@ -49,7 +48,7 @@ class Functions:
         self._workers.close()
 
     def _run(self, name: str, event: Any) -> Any:
-        context = LambdaContext(name, _MEMORY_MB, int(self._timeout * 1000))
+        context = LambdaContext(name, _MEMORY_MB, self._timeout)
         try:
             answer = self._handlers[name](event, context)
             if answer is None:

@@ -114,6 +114,8 @@ def configure(log_format: str, stream: IO[str]) -> None:
     """Write the gateway's log to a stream as ``text`` or ``json``; the app's own log is its own."""
     json_lines = log_format == "json"
     formatter = JsonFormatter() if json_lines else TextFormatter(colour=stream.isatty())
+    # Nothing here or in Chalice's format says which thread or process wrote a line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logger.handlers = [OccurrenceHandler(stream, formatter)]
     logger.propagate = False
     logger.setLevel(logging.INFO)

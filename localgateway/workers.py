@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 BASE_THREADS = 8
@@ -20,6 +22,7 @@ MAX_THREADS = 1000
 _PATIENCE_SECONDS = 0.01
 _IDLE_SECONDS = 10.0
 
+_Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
 _Call = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
@@ -35,6 +38,8 @@ class Workers:
         self._started = 0
         self._lock = threading.Lock()
         self._watch: asyncio.TimerHandle | None = None
+        self._settled: deque[_Outcome] = deque()
+        self._waking = False
         self._closed = False
 
     def run(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
@@ -78,7 +83,7 @@ class Workers:
                 return
             self._started += 1
             if not call[1].cancelled():  # given up while it waited: it must not run any more
-                _carry_out(*call)
+                self._carry_out(*call)
             del call  # or the last event and its answer live until the next call
 
     def _next(self) -> _Call | None:
@@ -98,24 +103,30 @@ class Workers:
             if call is not None:
                 return call
 
+    def _carry_out(
+        self,
+        call: Callable[[], Any],
+        future: asyncio.Future[Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        try:
+            outcome: _Outcome = (future, call(), None)
+        except Exception as raised:  # it is the caller's, who asks the future
+            outcome = (future, None, raised)
+        self._settled.append(outcome)
+        if not self._waking:
+            # One wake-up for all that ends before the loop gets to it: each is a system call.
+            self._waking = True
+            with suppress(RuntimeError):  # the loop has ended: nobody waits for this any more
+                loop.call_soon_threadsafe(self._settle)
 
-def _carry_out(
-    call: Callable[[], Any], future: asyncio.Future[Any], loop: asyncio.AbstractEventLoop
-) -> None:
-    try:
-        result, error = call(), None
-    except Exception as raised:  # it is the caller's, who asks the future
-        result, error = None, raised
-    try:
-        loop.call_soon_threadsafe(_settle, future, result, error)
-    except RuntimeError:
-        return  # the loop has ended: nobody waits for this any more
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
-    if future.cancelled():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+    def _settle(self) -> None:
+        self._waking = False  # before looking: what is added from now on wakes the loop again
+        while self._settled:
+            future, result, error = self._settled.popleft()
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
