@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from localgateway.database import DEFAULT_PORT
 from localgateway.errors import StartError
 from localgateway.options import DISCONNECTS, Options
 
+_FILES = 65_536
 _PORT = click.IntRange(0, 65_535)
 
 
@@ -111,8 +112,14 @@ def _reload(options: Options) -> None:
 
 def _raise_file_limit() -> None:
     """Let every connection have its file descriptor: the usual soft limit is 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    with suppress(ValueError, OSError):  # macOS refuses some of what it says it allows
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def read_authorizer(api: ServedApi) -> Authorizer | None:
             attached = resource.text("AuthorizerId")
             authorizer = _attached(api, resource, attached)
         else:
-            _say_everybody_is_let_in(resource, kind)
+            _say_everybody_is_let_in(
+                resource, kind, app_has_authorizer=api.definition.authorizer is not None
+            )
             authorizer, attached = None, None
     for resource in api.of("Authorizer"):
         if resource.logical_id != attached:
@@ -140,8 +142,10 @@ def _attached(api: ServedApi, route: Resource, logical_id: str | None) -> Author
     return Authorizer(api.function(resource, "AuthorizerUri"), sources)
 
 
-def _say_everybody_is_let_in(route: Resource, kind: str) -> None:
+def _say_everybody_is_let_in(route: Resource, kind: str, *, app_has_authorizer: bool) -> None:
     if kind not in {"NONE", "AWS_IAM", "JWT"}:
         route.fail("AuthorizationType", f"{kind!r} is none of NONE, AWS_IAM, CUSTOM")
     if kind != "NONE":
         route.say("AuthorizationType", f"{kind} is not checked: everybody is let in")
+    elif app_has_authorizer:
+        route.say("AuthorizationType", "the app's own authorizer is not asked: everybody is let in")

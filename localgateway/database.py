@@ -120,6 +120,8 @@ def _call(
     # Local engines read the region from the credential's scope and check no signature. A plain
     # request spares the 0.2 s that importing boto3 and building a client would add to each start.
     scope = f"local/20260101/{region}/dynamodb/aws4_request"
+    if not endpoint_url.startswith("http://"):
+        raise StartError(f"the database at {endpoint_url}: write http://HOST:PORT")
     connection = http.client.HTTPConnection(
         endpoint_url.removeprefix("http://").rstrip("/"), timeout=10
     )

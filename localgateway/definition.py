@@ -29,6 +29,7 @@ definition the app has Chalice's own three routes and no authorizer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -148,9 +149,23 @@ def checked(route_key: str, route: Route) -> Route:
     _one_of(route_key, "passthrough_behavior", route.passthrough_behavior, _PASSTHROUGH_BEHAVIORS)
     if route.template_selection_expression is not None:
         parse_expression(route.template_selection_expression)
+    for key in route.integration_responses:
+        _check_response_key(route_key, key)
     if (route.function is None) != (route.integration_type == "MOCK"):
         raise StartError(f"route {route_key!r}: a function is what MOCK has not and others have")
     return route
+
+
+def _check_response_key(route_key: str, key: str) -> None:
+    is_regex = len(key) > 1 and key.startswith("/") and key.endswith("/")
+    if not is_regex and key != "$default":
+        raise StartError(
+            f"route {route_key!r}: response key {key!r} is neither $default nor /REGEX/"
+        )
+    try:
+        re.compile(key[1:-1] if is_regex else "")
+    except re.error as error:
+        raise StartError(f"route {route_key!r}: response key {key!r}: {error}") from error
 
 
 def _one_of(route_key: str, name: str, value: str, known: Sequence[str]) -> None:

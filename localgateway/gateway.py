@@ -252,7 +252,7 @@ def error_frame(message: str, connection_id: str, request_id: str) -> bytes:
 def _bucket(rate: float | None, burst: int | None, now: int) -> Callable[[int], bool]:
     if rate is None:
         return lambda _now: True
-    return TokenBucket(rate, rate if burst is None else burst, now).take
+    return TokenBucket(rate, max(1.0, rate) if burst is None else burst, now).take
 
 
 def _verdict(answer: Any, method_arn: str, source_ip: str) -> authorization.AuthorizerContext:

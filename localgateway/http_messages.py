@@ -49,14 +49,20 @@ class HttpResponse:
         """Return the bytes to send; raises ``ValueError`` for a header with a line break in it."""
         lines = [f"HTTP/1.1 {self.status} {reason_phrase(self.status)}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
-        if self.status != HTTPStatus.NO_CONTENT:
+        has_body = self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+        if has_body:
             lines.append(f"Content-Length: {len(self.body)}")
         if not keep_alive:
             lines.append("Connection: close")
         if any(character in line for line in lines for character in "\r\n\0"):
             raise ValueError("a response header has a line break or a NUL in it")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
-        return head + self.body if with_body else head
+        return head + self.body if with_body and has_body else head
+
+
+def is_signed(request: HttpRequest) -> bool:
+    """Tell whether a call of AWS's APIs has a signature; what it says is not checked."""
+    return (request.header("Authorization") or "").startswith("AWS4-HMAC-SHA256 ")
 
 
 def json_response(status: int, body: Any, *headers: tuple[str, str]) -> HttpResponse:

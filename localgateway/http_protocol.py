@@ -57,6 +57,7 @@ class HttpProtocol(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._answering = False
+        self._upgrading = False
         self._afterwards: Callable[[], None] | None = None
         """What to do once all requests before it are answered: an upgrade, or a refusal."""
         self._source_ip = ""
@@ -108,7 +109,8 @@ class HttpProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on: the client has caught up."""
         self._writable.set()
-        if self.transport is not None and not self._answering and not self._refused:
+        waiting = self._answering or self._refused or self._upgrading
+        if self.transport is not None and not waiting:
             self.transport.resume_reading()
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -243,8 +245,17 @@ class HttpProtocol(asyncio.Protocol):
             self._afterwards = lambda: self._upgrade(rest)
             return
         self.transport.pause_reading()
-        self._server.http_protocols.discard(self)
-        self._server.spawn(self._server.upgrade(self._handshake, self.transport, rest))
+        self._upgrading = True
+        self._server.spawn(self._decide(self._handshake, self.transport, rest))
+
+    async def _decide(
+        self, handshake: HttpRequest, transport: asyncio.Transport, rest: bytes
+    ) -> None:
+        try:
+            await self._server.upgrade(handshake, transport, rest)
+        finally:
+            # Of no account once this is a WebSocket; a refused client must take its answer in time.
+            self._expect_request(self._limits.close_timeout)
 
     def _refuse(self, response: HttpResponse) -> None:
         if self._refused:

@@ -12,6 +12,9 @@ from chalice.local import LocalChalice, LocalGateway, LocalGatewayException
 from localgateway.http_messages import HttpRequest, HttpResponse, json_response
 from localgateway.log import logger
 
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Headers that say where a response ends: the gateway's to set, as on AWS."""
+
 
 class HttpRoutes:
     """What ``chalice local`` serves, without its server."""
@@ -49,12 +52,13 @@ class HttpRoutes:
 
 
 def _headers(request: HttpRequest) -> dict[str, str]:
-    headers = dict(request.headers)
-    for name in ("Authorization", "authorization"):
-        if name in headers:
-            # Chalice fails on one that is not ASCII, which no credential is.
-            headers[name] = headers[name].encode("ascii", "replace").decode()
-    return headers
+    # Chalice fails on an authorization that is not ASCII, which no credential is.
+    return {
+        name: value.encode("ascii", "replace").decode()
+        if name.lower() == "authorization"
+        else value
+        for name, value in request.headers
+    }
 
 
 def _response(response: dict[str, Any]) -> HttpResponse:
@@ -72,5 +76,6 @@ def _pairs(headers: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, str(value))
         for name, values in headers.items()
+        if name.lower() not in _FRAMING
         for value in (values if isinstance(values, list) else [values])
     )

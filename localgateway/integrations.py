@@ -103,7 +103,7 @@ def _select(
     responses: Mapping[str, IntegrationResponse], selector: str
 ) -> IntegrationResponse | None:
     for key, response in responses.items():
-        if key.startswith("/") and re.fullmatch(key.strip("/"), selector, re.DOTALL):
+        if key.startswith("/") and re.fullmatch(key[1:-1], selector, re.DOTALL):
             return response
     return responses.get(_DEFAULT_KEY)
 

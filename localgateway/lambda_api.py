@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from localgateway.errors import FunctionError
 from localgateway.functions import Functions
-from localgateway.http_messages import HttpRequest, HttpResponse, json_response
+from localgateway.http_messages import HttpRequest, HttpResponse, is_signed, json_response
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -32,6 +32,11 @@ class LambdaApi:
 
     async def respond(self, request: HttpRequest, spawn: Spawn) -> HttpResponse:
         """Answer one invocation: waited for, handed over (``Event``), or a ``DryRun``."""
+        if not is_signed(request):
+            # A web page cannot send this header without asking first, which nobody answers.
+            return _error(
+                403, "MissingAuthenticationTokenException", "Missing Authentication Token"
+            )
         match = _PATH.fullmatch(request.path)
         asked = unquote(match["name"]) if match is not None else ""
         name = self._names.get(asked.split(":function:")[-1].split(":")[0])

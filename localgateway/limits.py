@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -49,6 +50,8 @@ class Limits:
             name, _, number = setting.partition("=")
             try:
                 value = int(number) if known[name] is int else float(number)
+                if not 0 < value < math.inf:
+                    raise ValueError("not a positive number")
             except (KeyError, ValueError) as error:
                 names = ", ".join(sorted(known))
                 raise StartError(f"limit {setting!r}: write NAME=NUMBER of {names}") from error

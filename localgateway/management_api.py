@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from localgateway.gateway import Gateway, Peer
-from localgateway.http_messages import HttpRequest, HttpResponse, json_response
+from localgateway.http_messages import HttpRequest, HttpResponse, is_signed, json_response
 from localgateway.ids import is_well_formed
 
 # Empty: the error's name stands in the header alone, and SDKs look for it there.
@@ -38,7 +38,7 @@ class ManagementApi:
         call = self._calls.get(request.method)
         if stage != self._gateway.stage.name:
             return _error(403, "ForbiddenException", "Forbidden")
-        if call is None or not _is_signed(request):
+        if call is None or not is_signed(request):
             return _error(
                 403, "MissingAuthenticationTokenException", "Missing Authentication Token"
             )
@@ -78,10 +78,6 @@ class ManagementApi:
     def _delete(self, peer: Peer, _request: HttpRequest) -> HttpResponse:
         peer.close(1000, "Connection Closed Normally")
         return HttpResponse(204)
-
-
-def _is_signed(request: HttpRequest) -> bool:
-    return (request.header("Authorization") or "").startswith("AWS4-HMAC-SHA256 ")
 
 
 def _error(status: int, error_type: str, message: str) -> HttpResponse:

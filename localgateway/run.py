@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import click
@@ -28,7 +28,7 @@ from localgateway.log import logger
 from localgateway.options import DISCONNECTS, Options
 from localgateway.project import Project, environment, load, point_websocket_api
 from localgateway.scheduler import run_schedules
-from localgateway.server import Server
+from localgateway.server import BACKLOG, Server
 
 REGION = "us-east-1"
 _LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -130,8 +130,7 @@ async def _serve(
     await stop.wait()
     click.echo("stopping")
     schedules.cancel()
-    with suppress(asyncio.CancelledError):
-        await schedules
+    await asyncio.gather(schedules, return_exceptions=True)
     await server.stop()
     functions.close()
 
@@ -156,6 +155,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # at once: a second gateway must fail here, not when it serves
     except OSError as error:
         listener.close()
         raise StartError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import calendar
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +34,11 @@ class Schedule:
         """Refuse at start what EventBridge would refuse."""
         if _RATE.fullmatch(self.expression) is None and _CRON.fullmatch(self.expression) is None:
             raise StartError(f"schedule {self.expression!r} is neither rate(…) nor cron(…)")
-        self.is_due(datetime(2026, 1, 1, tzinfo=UTC), 1)
+        rate, cron = _RATE.fullmatch(self.expression), _CRON.fullmatch(self.expression)
+        if rate is not None and int(rate[1]) == 0:
+            raise StartError(f"schedule {self.expression!r}: a rate is 1 or more")
+        if cron is not None:
+            list(_fields(cron, datetime(2026, 1, 1, tzinfo=UTC)))  # every field, to refuse any
 
     def is_due(self, at: datetime, minutes_since_start: int) -> bool:
         """Tell whether the schedule runs in the minute of ``at``; a rate counts from the start."""
@@ -42,15 +47,7 @@ class Schedule:
             return minutes_since_start % (int(rate[1]) * _MINUTES[rate[2]]) == 0
         cron = _CRON.fullmatch(self.expression)
         assert cron is not None
-        minute, hour, day, month, weekday, year = cron.groups()
-        return (
-            _matches(minute, at.minute, 0, 59)
-            and _matches(hour, at.hour, 0, 23)
-            and _matches(month, at.month, 1, 12, _MONTHS)
-            and _matches(year, at.year, 1970, 2199)
-            and _is_day(day, at)
-            and _is_weekday(weekday, at)
-        )
+        return all(_fields(cron, at))
 
 
 def scheduled_event(name: str, at: datetime, region: str, account_id: str, event_id: str) -> Event:
@@ -68,10 +65,22 @@ def scheduled_event(name: str, at: datetime, region: str, account_id: str, event
     }
 
 
+def _fields(cron: re.Match[str], at: datetime) -> Iterator[bool]:
+    """Yield for each field whether it holds at a time; raises ``StartError`` for a wrong one."""
+    minute, hour, day, month, weekday, year = cron.groups()
+    yield _matches(minute, at.minute, 0, 59)
+    yield _matches(hour, at.hour, 0, 23)
+    yield _matches(month, at.month, 1, 12, _MONTHS)
+    yield _matches(year, at.year, 1970, 2199)
+    yield _is_day(day, at)
+    yield _is_weekday(weekday, at)
+
+
 def _matches(
     field: str, value: int, lowest: int, highest: int, names: dict[str, int] | None = None
 ) -> bool:
-    return any(_in_part(part, value, lowest, highest, names or {}) for part in field.split(","))
+    parts = [_in_part(part, value, lowest, highest, names or {}) for part in field.split(",")]
+    return any(parts)
 
 
 def _in_part(part: str, value: int, lowest: int, highest: int, names: dict[str, int]) -> bool:
@@ -82,7 +91,10 @@ def _in_part(part: str, value: int, lowest: int, highest: int, names: dict[str, 
         start, _, end = span.partition("-")
         first = _number(start, names)
         last = _number(end, names) if end else (highest if step else first)
-    return first <= value <= last and (value - first) % int(step or 1) == 0
+    every = _number(step, {}) if step else 1
+    if every < 1:
+        raise StartError(f"{part!r}: a step is 1 or more")
+    return first <= value <= last and (value - first) % every == 0
 
 
 def _is_day(field: str, at: datetime) -> bool:

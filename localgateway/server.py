@@ -30,7 +30,7 @@ from localgateway.workers import Workers
 _handshakes = logging.getLogger("localgateway.handshake")
 _handshakes.setLevel(logging.WARNING)
 
-_BACKLOG = 2048
+BACKLOG = 2048
 _SWEEP_SECONDS = 1.0
 # Window and memory level are websockets' own defaults: 34 KiB a connection that negotiates it.
 _DEFLATE = ServerPerMessageDeflateFactory(
@@ -65,7 +65,7 @@ class Server:
         """Accept connections on a bound socket."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: HttpProtocol(self), sock=listener, backlog=_BACKLOG
+            lambda: HttpProtocol(self), sock=listener, backlog=BACKLOG
         )
         self._sweeper = loop.create_task(self._sweep())
 
@@ -79,8 +79,10 @@ class Server:
             self._sweeper.cancel()
         for peer in list(self._gateway.peers.values()):
             peer.close(CloseCode.GOING_AWAY, "Going away")
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self._tasks and loop.time() < deadline:  # what ends may start more: $disconnect
+            await asyncio.wait(self._tasks, timeout=deadline - loop.time())
         if self._server is not None:
             self._server.close()
         for transport in list(self.transports):
@@ -148,6 +150,8 @@ class Server:
         peer = WebSocketPeer(admission.connection, self._gateway, protocol.extensions, self)
         self._gateway.admit(peer)
         peer.take_over(transport, response.serialize(), rest)
+        if self._stopping:
+            peer.close(CloseCode.GOING_AWAY, "Going away")
 
     async def _sweep(self) -> None:
         """Close what is overdue, looking once a second: a timer each would cost more memory."""

@@ -80,6 +80,7 @@ class WebSocketPeer(asyncio.Protocol):
             self.connection_lost(None)
             return
         self._transport = transport
+        self._server.http_protocols.discard(transport.get_protocol())
         transport.set_protocol(self)
         transport.write(response)
         transport.resume_reading()

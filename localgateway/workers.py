@@ -47,11 +47,11 @@ class Workers:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._calls.put((call, future, loop))
-        if self._calls.qsize() > self._idle:
-            if self._threads < self._base:
-                self._add_thread()
-            elif self._watch is None:
-                self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
+        if self._threads < self._base and self._calls.qsize() > self._idle:
+            self._add_thread()
+        elif self._watch is None:
+            # Even if a thread seems idle: it may just have taken another call, or be about to end.
+            self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
         return future
 
     def close(self) -> None:
@@ -97,7 +97,8 @@ class Workers:
                 call = None
             with self._lock:
                 self._idle -= 1
-                if call is None and (self._closed or self._threads > self._base):
+                surplus = self._threads > self._base and self._calls.empty()
+                if call is None and (self._closed or surplus):
                     self._threads -= 1
                     return None
             if call is not None:
@@ -113,6 +114,8 @@ class Workers:
             outcome: _Outcome = (future, call(), None)
         except Exception as raised:  # it is the caller's, who asks the future
             outcome = (future, None, raised)
+        except BaseException as raised:  # what would end a process must not end a thread
+            outcome = (future, None, RuntimeError(f"{type(raised).__name__}: {raised}"))
         self._settled.append(outcome)
         if not self._waking:
             # One wake-up for all that ends before the loop gets to it: each is a system call.

@@ -62,6 +62,14 @@ def make_app() -> Chalice:  # noqa: C901 - a list of routes
     def cookies() -> Any:
         return Response("", {"Set-Cookie": ["a=1", "b=2"]})
 
+    @app.route("/empty")
+    def empty() -> Any:
+        return Response(None, {"Transfer-Encoding": "chunked"}, 204)
+
+    @app.route("/exits")
+    def exits() -> Any:
+        raise SystemExit(3)
+
     @app.route("/fails")
     def fails() -> Any:
         raise ValueError("boom")
@@ -144,6 +152,21 @@ def test_a_token_authorizer_decides(
     answer = request(gateway, "GET", "/private", **headers)
     assert answer[0] == status
     assert b"secret" not in answer[2]
+
+
+def test_an_answer_without_a_body_has_none_on_the_wire(gateway: GatewayUnderTest) -> None:
+    first = b"GET /empty HTTP/1.1\r\nHost: x\r\n\r\n"
+    second = b"GET /query HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = raw(gateway, first + second)
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert b"\r\n\r\nHTTP/1.1 200 OK" in answer
+    assert b"chunked" not in answer, "how an answer ends is the gateway's to say"
+
+
+def test_a_view_that_ends_the_process_ends_only_its_answer(gateway: GatewayUnderTest) -> None:
+    for _ in range(10):
+        assert request(gateway, "GET", "/exits")[0] == 500
+    assert request(gateway, "GET", "/query")[0] == 200
 
 
 def test_a_view_that_raises_is_500_without_its_words(gateway: GatewayUnderTest) -> None:

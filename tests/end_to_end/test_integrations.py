@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import websocket
 
-from localgateway.definition import IntegrationResponse, Route
+from localgateway.definition import IntegrationResponse, Route, checked
+from localgateway.errors import StartError
 from localgateway.limits import Limits
 from tests.end_to_end.conftest import Serve, accept
 from tests.gateway_under_test import GatewayUnderTest
@@ -114,6 +115,13 @@ def test_an_integration_response_is_chosen_by_a_mocks_status(
     )
     frame = json.dumps({"action": "ping", "status": status})
     assert answer(serve(routes={"ping": route}), frame) == text
+
+
+@pytest.mark.parametrize("key", ["/(/", "2..", "/", ""])
+def test_a_response_key_that_is_no_regex_is_refused_at_start(key: str) -> None:
+    route = Route("ask", "AWS", two_way=True, integration_responses={key: IntegrationResponse()})
+    with pytest.raises(StartError, match="response key"):
+        checked("ask", route)
 
 
 def test_an_integration_response_is_chosen_by_a_functions_error(serve: Serve) -> None:

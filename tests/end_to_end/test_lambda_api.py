@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,6 +81,14 @@ def test_an_event_invocation_is_not_waited_for(client: Any, invoked: Invoked) ->
 def test_a_dry_run_runs_nothing(client: Any, invoked: Invoked) -> None:
     assert client.invoke(FunctionName="work", InvocationType="DryRun")["StatusCode"] == 204
     assert invoked.event is None
+
+
+def test_an_invocation_without_a_signature_is_refused(client: Any, invoked: Invoked) -> None:
+    url = f"{client.meta.endpoint_url}/2015-03-31/functions/work/invocations"
+    with pytest.raises(urllib.error.HTTPError, match="403") as caught:
+        urllib.request.urlopen(url, data=b"{}")
+    caught.value.close()
+    assert invoked.event is None, "any web page can send such a request"
 
 
 def test_an_unknown_function_is_not_found(client: Any) -> None:

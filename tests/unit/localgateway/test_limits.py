@@ -23,7 +23,15 @@ def test_a_limit_is_changed_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["nothing=1", "idle_timeout", "idle_timeout=x", "frame_size=1.5"]
+    "setting",
+    [
+        "nothing=1",
+        "idle_timeout",
+        "idle_timeout=x",
+        "frame_size=1.5",
+        "frame_size=0",
+        "idle_timeout=nan",
+    ],
 )
 def test_a_wrong_limit_is_refused_and_the_right_ones_are_named(setting: str) -> None:
     with pytest.raises(StartError, match="connects_per_second") as caught:

@@ -63,7 +63,20 @@ def test_a_daily_schedule_is_due_once_a_day() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["", "rate(5)", "rate(five minutes)", "cron(* * *)", "cron(x * * * ? *)", "at(1)"]
+    "expression",
+    [
+        "",
+        "rate(5)",
+        "rate(0 minutes)",
+        "rate(five minutes)",
+        "cron(* * *)",
+        "cron(x * * * ? *)",
+        "cron(30 FOO * * ? *)",
+        "cron(*/0 * * * ? *)",
+        "cron(*/x * * * ? *)",
+        "cron(0 8 ? * XYZ#2 *)",
+        "at(1)",
+    ],
 )
 def test_what_eventbridge_refuses_is_refused_at_start(expression: str) -> None:
     with pytest.raises(StartError):
