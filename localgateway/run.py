@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from ipaddress import ip_address
 
 import click
 
@@ -149,7 +150,7 @@ def _database(options: Options) -> Iterator[tuple[str | None, Callable[[], None]
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    if host not in {"127.0.0.1", "localhost", "::1"}:
+    if not _is_loopback(host):
         logger.warning("%s can be reached from other machines; anybody there can use the app", host)
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -163,6 +164,13 @@ def _listen(host: str, port: int) -> socket.socket:
             "choose another with --port (make run PORT=8001)"
         ) from error
     return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def _reachable(host: str) -> str:

@@ -109,8 +109,12 @@ def test_a_wrong_project_or_stage_is_said_in_one_line(
 
 
 def test_an_address_others_can_reach_is_warned_of() -> None:
-    with GatewayProcess("--stage", "local", "--host", "0.0.0.0") as gateway:
-        assert "can be reached from other machines" in gateway.output
+    # An address for documentation, which no machine has: warned of, and then not to be had.
+    answer = run("--stage", "local", "--host", "192.0.2.1", "--port", "0", "--database-port", "0")
+    assert answer.returncode == 1
+    warning, refusal = answer.stderr.splitlines()
+    assert "192.0.2.1 can be reached from other machines" in warning
+    assert "cannot be used" in refusal
 
 
 @pytest.fixture
