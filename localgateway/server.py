@@ -132,6 +132,9 @@ class Server:
             return _refuse(
                 transport, json_response(response.status_code, {"message": "Bad Request"})
             )
+        if _announces_body(request):
+            # Its body would be read as frames.
+            return _refuse(transport, json_response(400, {"message": "Bad Request"}))
         if self._stopping:
             return _refuse(transport, json_response(503, {"message": "Service Unavailable"}))
         if not self._is_endpoint(request.path):
@@ -172,6 +175,11 @@ class Server:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error("the gateway itself failed", exc_info=task.exception())
+
+
+def _announces_body(request: HttpRequest) -> bool:
+    length = request.header("Content-Length") or "0"
+    return length.strip() != "0" or request.header("Transfer-Encoding") is not None
 
 
 def _refuse(transport: asyncio.Transport, response: HttpResponse) -> None:

@@ -266,6 +266,7 @@ def test_a_request_that_breaks_a_rule_is_refused_and_closed(
         ((b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", b"X: y"), 400),
         ((b"AAAAAAAAAAAAAAAAAAAAAA==", b"short"), 400),
         ((b"GET", b"POST"), 405),
+        ((b"Host: x", b"Host: x\r\nContent-Length: 5"), 400),
         ((b"Connection: Upgrade", b"Connection: keep-alive, close"), 426),
         ((b"Upgrade: websocket", b"Upgrade: h2c\r\nConnection: close"), 426),
     ],
