@@ -106,12 +106,7 @@ async def _serve(
     listener: socket.socket,
     database_url: str | None,
 ) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Not add_signal_handler: it sends the number through a pipe that finished functions fill
-        # too, and a signal that meets a full pipe is lost.
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    stop = stop_on_signals()
     functions = Functions(project.functions, timeout=limits.integration_timeout)
     gateway = Gateway(
         project.definition,
@@ -134,6 +129,17 @@ async def _serve(
     await asyncio.gather(schedules, return_exceptions=True)
     await server.stop()
     functions.close()
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event of the running loop that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not add_signal_handler: it sends the number through a pipe that finished functions fill
+        # too, and a signal that meets a full pipe is lost.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
 
 
 @contextmanager

@@ -290,6 +290,24 @@ def test_stopping_closes_with_1001_and_tells_the_app(serve: Serve) -> None:
     assert ended(gateway) == (1001, "Going away")
 
 
+def test_a_client_let_in_while_the_gateway_stops_is_closed_and_the_app_is_told(
+    serve: Serve,
+) -> None:
+    opened = threading.Event()
+    gateway = serve(connect=lambda e, c: opened.wait(5) and accept(e, c), disconnect=accept)
+    with gateway.raw() as client:
+        gateway.wait_for("connect")
+        stopping = asyncio.run_coroutine_threadsafe(gateway.server.stop(), gateway.loop)
+        time.sleep(0.1)
+        opened.set()
+        answer = client.recv(4096)
+        while not answer.endswith(b"\x03\xe9Going away"):
+            answer += client.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        stopping.result(10)
+    assert ended(gateway) == (1001, "Going away")
+
+
 @pytest.mark.parametrize(
     "junk",
     [
