@@ -302,7 +302,9 @@ def test_a_client_let_in_while_the_gateway_stops_is_closed_and_the_app_is_told(
         opened.set()
         answer = client.recv(4096)
         while not answer.endswith(b"\x03\xe9Going away"):
-            answer += client.recv(4096)
+            received = client.recv(4096)
+            assert received, answer
+            answer += received
         assert answer.startswith(b"HTTP/1.1 101 ")
         stopping.result(10)
     assert ended(gateway) == (1001, "Going away")
