@@ -89,7 +89,7 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 ) -> None:
     for function in package.functions():
         variables = function["Environment"]["Variables"]
-        assert set(variables) == {"STAGE", "TABLE_NAME"}
+        assert set(variables) == {"STAGE", "TABLE_NAME", "SHARED_TOKEN_PARAMETER"}
         assert not set(variables.values()) & DEMONSTRATION_VALUES
 
 
@@ -99,7 +99,8 @@ def test_functions_end_before_api_gateway_gives_them_up(package: Package) -> Non
 
 def test_roles_are_bound_to_the_stages_table(package: Package) -> None:
     functions = package.functions()
-    table = functions[0]["Environment"]["Variables"]["TABLE_NAME"]
+    variables = functions[0]["Environment"]["Variables"]
+    table, token = variables["TABLE_NAME"], variables["SHARED_TOKEN_PARAMETER"]
     roles = [it for it in package.resources.values() if it["Type"] == "AWS::IAM::Role"]
     assert len(roles) == len(functions)
     for role in roles:
@@ -109,6 +110,9 @@ def test_roles_are_bound_to_the_stages_table(package: Package) -> None:
             assert "*" not in str(actions)
             if "dynamodb" in str(actions):
                 assert statement["Resource"] == f"arn:*:dynamodb:*:*:table/{table}"
+            if "ssm" in str(actions):
+                assert actions == "ssm:GetParameter"
+                assert statement["Resource"] == f"arn:*:ssm:*:*:parameter{token}"
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
