@@ -139,6 +139,12 @@ def test_what_is_not_python_of_this_version_is_left_as_it_is_and_counted(tmp_pat
     assert contents(path).keys() == {"app.py", PYC, "dependency/template.py"}
 
 
+def test_what_is_compiled_is_not_run(tmp_path: Path) -> None:
+    shadows = {f"{name}.py": b"raise SystemExit('run')\n" for name in ("struct", "sitecustomize")}
+    path = package(tmp_path, {"app.py": APP, **shadows})
+    assert bytecode.add(path, RUNTIME) == f"Compiled 3 modules for {RUNTIME}."
+
+
 def test_removing_it_leaves_what_chalice_made(tmp_path: Path) -> None:
     path = package(tmp_path)
     bytecode.add(path, RUNTIME)
