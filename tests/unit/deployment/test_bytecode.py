@@ -1,6 +1,7 @@
 """Byte code in a package: all of it, always new, the same wherever it is made."""
 
 import importlib
+import io
 import marshal
 import os
 import stat
@@ -12,7 +13,13 @@ from types import CodeType
 from zipfile import ZipFile, ZipInfo
 
 import pytest
-from chalice.deploy.packager import DependencyBuilder, LambdaDeploymentPackager
+from chalice.deploy.packager import (
+    AppOnlyDeploymentPackager,
+    BaseLambdaDeploymentPackager,
+    DependencyBuilder,
+    LambdaDeploymentPackager,
+    LayerDeploymentPackager,
+)
 from chalice.utils import UI, OSUtils
 
 from deployment import bytecode
@@ -152,9 +159,92 @@ def test_removing_it_leaves_what_chalice_made(tmp_path: Path) -> None:
     assert contents(path) == FILES
 
 
-def test_what_of_chalice_is_relied_on_is_there() -> None:
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chalice with byte code, until the test ends."""
+    for name in bytecode.CHALICE_NAMES:
+        if not name.endswith("._ui"):
+            monkeypatch.setattr(name, attribute_named(name))
+    bytecode.install()
+    bytecode.install()
+
+
+def attribute_named(name: str) -> object:
+    module, kind, attribute = name.rsplit(".", 2)
+    return getattr(getattr(importlib.import_module(module), kind), attribute)
+
+
+def made_by(
+    kind: type[BaseLambdaDeploymentPackager], said: io.StringIO
+) -> BaseLambdaDeploymentPackager:
     osutils = OSUtils()
-    packager = LambdaDeploymentPackager(osutils, DependencyBuilder(osutils), UI())
+    return kind(osutils, DependencyBuilder(osutils), UI(said, said))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A Chalice project without dependencies, but for one that is vendored."""
+    for name, data in {"app.py": APP, "requirements.txt": b"", "vendor/dependency.py": b""}.items():
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / name).write_bytes(data)
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "origin"),
+    [
+        (LambdaDeploymentPackager, "app", "/var/task/app.py"),
+        (LambdaDeploymentPackager, "dependency", "/var/task/dependency.py"),
+        (AppOnlyDeploymentPackager, "app", "/var/task/app.py"),
+    ],
+)
+@pytest.mark.usefixtures("installed")
+def test_whatever_chalice_packages_is_compiled_once(
+    project: Path, kind: type[BaseLambdaDeploymentPackager], module: str, origin: str
+) -> None:
+    said = io.StringIO()
+    path = made_by(kind, said).create_deployment_package(str(project), RUNTIME)
+    data = contents(Path(path))[f"__pycache__/{module}.{TAG}.pyc"]
+    assert marshal.loads(data[16:]).co_filename == origin
+    assert said.getvalue().count("Compiled") == 1
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_layer_is_compiled_as_it_is_unpacked(project: Path) -> None:
+    (project / "vendor" / "dependency.py").write_bytes(APP)
+    packager = made_by(LayerDeploymentPackager, io.StringIO())
+    path = packager.create_deployment_package(str(project), RUNTIME)
+    prefix = f"python/lib/{RUNTIME}/site-packages"
+    data = contents(Path(path))[f"{prefix}/__pycache__/dependency.{TAG}.pyc"]
+    assert marshal.loads(data[16:]).co_filename == f"/opt/{prefix}/dependency.py"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_package_that_chalice_made_before_and_takes_again_is_compiled_anew(
+    project: Path,
+) -> None:
+    packager = made_by(LambdaDeploymentPackager, io.StringIO())
+    path = Path(packager.create_deployment_package(str(project), RUNTIME))
+    fresh = contents(path)
+    package(path.parent, {**fresh, PYC: b"stale"}).replace(path)
+    assert packager.create_deployment_package(str(project), RUNTIME) == str(path)
+    assert contents(path) == fresh
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_newer_app_put_into_a_package_leaves_no_byte_code_of_the_older_one(
+    project: Path,
+) -> None:
+    packager = made_by(LambdaDeploymentPackager, io.StringIO())
+    path = Path(packager.create_deployment_package(str(project), RUNTIME))
+    (project / "app.py").write_bytes(APP.replace(b"hello", b"hallo"))
+    packager.inject_latest_app(str(path), str(project))
+    assert b"hallo" in contents(path)["app.py"]
+    assert not [name for name in contents(path) if name.endswith(".pyc")]
+
+
+def test_what_of_chalice_is_relied_on_is_there() -> None:
+    packager = made_by(LambdaDeploymentPackager, io.StringIO())
     for name in bytecode.CHALICE_NAMES:
         module, kind, attribute = name.rsplit(".", 2)
         owner = getattr(importlib.import_module(module), kind)
