@@ -6,6 +6,7 @@ strings such as ``app.websocket_connect``; their names are those of the deployed
 
 import json
 import logging
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -97,3 +98,9 @@ def _log(
     # JSON, so that nothing in a principal's name can pass for a line of its own.
     line = {"decision": decision, "reason": reason}
     app.log.info(json.dumps(line | {"principalId": principal_id, "connectionId": connection_id}))
+
+
+if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages
+    import deployment
+
+    deployment.install(app, websocket_api_definition)
