@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -104,3 +105,9 @@ def _log(
     # JSON, so that nothing in a principal's name can pass for a line of its own.
     line = {"decision": decision, "reason": reason}
     app.log.info(json.dumps(line | {"principalId": principal_id, "connectionId": connection_id}))
+
+
+if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages
+    import deployment
+
+    deployment.install(app, websocket_api_definition)
