@@ -83,7 +83,13 @@ def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Packa
     templates = (ROOT / "chalicelib" / "mapping_templates").glob("*.vtl")
     shipped |= {str(path.relative_to(ROOT)) for path in templates}
     assert "chalicelib/mapping_templates/sendmessage.vtl" in shipped
-    assert package.files == shipped | {"chalice/__init__.py", "chalice/app.py"}
+    sources = {name for name in package.files if "__pycache__" not in name}
+    assert sources == shipped | {"chalice/__init__.py", "chalice/app.py"}
+    compiled = {Path(name) for name in package.files - sources}
+    modules = {Path(name) for name in sources if name.endswith(".py")}
+    assert {(it.parent.parent, it.name.partition(".")[0]) for it in compiled} == {
+        (it.parent, it.stem) for it in modules
+    }
 
 
 def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address(
