@@ -4,7 +4,6 @@ The only importer of chalice. Handlers must be functions of this module, for Cha
 strings such as ``app.websocket_connect``; their names are those of the deployed functions.
 """
 
-import json
 import logging
 from contextlib import suppress
 from typing import Any
@@ -12,11 +11,13 @@ from typing import Any
 from chalice.app import Chalice, Response, WebsocketEvent
 
 from chalicelib import __version__, api, bootstrap
-from chalicelib.authorizers import AuthorizerRequest, authenticate
+from chalicelib.authorizers import AuthorizerRequest, admit
+from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
 from chalicelib.connections import Connection, authorized_principal, request_context
-from chalicelib.errors import ConnectionGone, Unauthorized
+from chalicelib.decisions import decision_line, source_ip
+from chalicelib.errors import ConnectionGone, Forbidden, Unauthorized
 from chalicelib.messages import IncomingMessage
-from chalicelib.policy import AuthorizerResponse, authorizer_response
+from chalicelib.policy import AuthorizerResponse, MethodArn, authorizer_response
 
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
@@ -36,17 +37,20 @@ def websocket_api_definition() -> api.ApiDefinition:
 def websocket_authorizer(event: dict[str, Any], context: Any) -> AuthorizerResponse:
     """Let a handshake in or refuse it; a fault of ours is raised as what it is (500)."""
     services = bootstrap.services()
-    connection_id = (event.get("requestContext") or {}).get("connectionId")
+    method_arn = MethodArn.parse(event.get("methodArn"))
+    handshake = event.get("requestContext") or {}
+    whence = {"connection_id": handshake.get("connectionId"), "source_ip": source_ip(handshake)}
     try:
         request = AuthorizerRequest.from_event(event, services.now())
-        principal = authenticate(services.authenticators(), request)
+        principal = admit(services.authenticators(), services.allowed_origins, request)
     except Unauthorized as refusal:
-        _log("authorize", refusal.reason, connection_id=connection_id)
+        _log("authorize", refusal.reason, **whence)
         raise Exception("Unauthorized") from None  # the only text API Gateway turns into a 401
-    _log("authorize", "ok", principal.principal_id, connection_id)
-    return authorizer_response(
-        principal.principal_id, request.method_arn, "Allow", principal.context
-    )
+    except Forbidden as refusal:
+        _log("authorize", refusal.reason, refusal.principal_id, **whence)
+        return authorizer_response(refusal.principal_id, method_arn, "Deny", {})
+    _log("authorize", "ok", principal.principal_id, **whence)
+    return authorizer_response(principal.principal_id, method_arn, "Allow", principal.context())
 
 
 @app.on_ws_connect(name="websocket_connect")
@@ -54,12 +58,13 @@ def websocket_connect(event: WebsocketEvent) -> Response:
     """``$connect``: remember the connection, unless no authorizer has let it in."""
     services = bootstrap.services()
     connection = Connection.from_event(event.to_dict(), services.connection_ttl)
+    address = source_ip(request_context(event.to_dict(), "CONNECT"))
     if connection is None:
-        _log("connect", "no_principal", connection_id=event.connection_id)
+        _log("connect", "no_principal", connection_id=event.connection_id, source_ip=address)
         return Response(body="", status_code=401)
     services.connections.add(connection)
-    _log("connect", "ok", connection.principal_id, connection.connection_id)
-    return Response(body="", status_code=200)
+    _log("connect", "ok", connection.principal_id, connection.connection_id, address)
+    return Response(body="", status_code=200, headers=_subprotocol(event))
 
 
 @app.on_ws_disconnect(name="websocket_disconnect")
@@ -69,7 +74,8 @@ def websocket_disconnect(event: WebsocketEvent) -> None:
     principal_id = authorized_principal(request)
     if principal_id is not None:  # else it was never let in
         bootstrap.services().connections.remove(event.connection_id, principal_id)
-    _log("disconnect", str(request.get("disconnectStatusCode")), principal_id, event.connection_id)
+    status_code = str(request.get("disconnectStatusCode"))
+    _log("disconnect", status_code, principal_id, event.connection_id, source_ip(request))
 
 
 @app.on_ws_message(name="websocket_message")
@@ -91,9 +97,18 @@ def health() -> dict[str, str]:
     return {"status": "ok", "stage": bootstrap.settings().stage, "version": __version__}
 
 
+def _subprotocol(event: WebsocketEvent) -> dict[str, str | list[str]]:
+    """Answer the application's protocol, never the one that is a credential."""
+    offered = AuthorizerRequest.from_event(event.to_dict(), 0).header_list(SUBPROTOCOL_HEADER)
+    ours = bootstrap.settings().subprotocol
+    return {SUBPROTOCOL_HEADER: ours} if ours in offered else {}
+
+
 def _log(
-    decision: str, reason: str, principal_id: str | None = None, connection_id: str | None = None
+    decision: str,
+    reason: str,
+    principal_id: str | None = None,
+    connection_id: str | None = None,
+    source_ip: str | None = None,
 ) -> None:
-    # JSON, so that nothing in a principal's name can pass for a line of its own.
-    line = {"decision": decision, "reason": reason}
-    app.log.info(json.dumps(line | {"principalId": principal_id, "connectionId": connection_id}))
+    app.log.info(decision_line(decision, reason, principal_id, connection_id, source_ip))

@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -30,6 +30,7 @@ class Services:
     """Everything a handler may use; what only some functions need is built when asked for."""
 
     authenticators: Callable[[], Sequence[Authenticator]]
+    allowed_origins: Collection[str] | None
     connections: ConnectionRepository
     management_api: Callable[[str, str], ManagementAPI]
     """By API id and stage."""
@@ -85,6 +86,7 @@ def build(
     )
     return Services(
         authenticators=cache(partial(authenticators, settings)),
+        allowed_origins=settings.allowed_origins,
         connections=DynamoDBConnectionRepository(
             DynamoDB(client, Backoff()), settings.table_name, executor, settings.everyone_shards
         ),
@@ -97,9 +99,13 @@ def build(
 
 def authenticators(settings: Settings) -> Sequence[Authenticator]:
     """Return the chosen authenticators; ConfigurationError where an expected value is unknown."""
-    if settings.authorizer == "shared_token":
-        return (SharedToken.from_settings(settings),)
-    return (RequestParameters.from_settings(settings),)
+    return tuple(_AUTHENTICATORS[name](settings) for name in settings.authenticators)
+
+
+_AUTHENTICATORS: Mapping[str, Callable[[Settings], Authenticator]] = {
+    "shared_token": SharedToken.from_settings,
+    "request_parameters": RequestParameters.from_settings,
+}
 
 
 def dynamodb_endpoint(region: str) -> str:

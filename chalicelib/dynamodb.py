@@ -24,7 +24,7 @@ from chalicelib.connections import (
     implicit_audiences,
     shard_of,
 )
-from chalicelib.errors import ConfigurationError, ServiceUnavailable
+from chalicelib.errors import ConditionFailed, ConfigurationError, ServiceUnavailable
 from chalicelib.http1 import Response
 
 Item = Mapping[str, Mapping[str, Any]]
@@ -55,7 +55,8 @@ class DynamoDB:
     def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer to an operation that may be repeated.
 
-        Raises ServiceUnavailable past the deadline, ConfigurationError for what no retry mends.
+        Raises ServiceUnavailable past the deadline, ConfigurationError for what no retry mends,
+        ConditionFailed where the operation has a condition that does not hold.
         """
         headers = {
             "content-type": "application/x-amz-json-1.0",
@@ -91,6 +92,8 @@ def _answer(operation: str, response: Response) -> dict[str, Any]:
     # The type only: DynamoDB's messages may repeat the values they are about.
     name = str((answer or {}).get("__type", "")).rpartition("#")[2]
     problem = f"DynamoDB, {operation}: {response.status} {name}"
+    if name == "ConditionalCheckFailedException":
+        raise ConditionFailed(problem)
     if 300 <= response.status < 500 and name not in _TRANSIENT:
         raise ConfigurationError(problem)
     raise ServiceUnavailable(problem)

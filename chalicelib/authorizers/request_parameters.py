@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from chalicelib.authorizers import AuthorizerRequest, Principal, matches
 from chalicelib.errors import Unauthorized
+from chalicelib.scopes import Scopes
 from chalicelib.settings import DEMONSTRATION_VALUES, Settings, required
 
 
@@ -23,6 +24,7 @@ class RequestParameters:
     query_string: Expected
     stage_variable: Expected | None
     principal_id: str
+    scopes: Scopes
     ttl: int
 
     @classmethod
@@ -35,6 +37,7 @@ class RequestParameters:
             query_string=Expected(settings.query_string_name, query_string),
             stage_variable=_expected_stage_variable(settings),
             principal_id=settings.principal_id,
+            scopes=settings.default_scopes,
             ttl=settings.connection_ttl,
         )
 
@@ -52,19 +55,19 @@ class RequestParameters:
         ]
         if not all(verdicts):
             raise Unauthorized("bad_request_parameters")
-        return Principal(self.principal_id, self._context(request))
+        return Principal(
+            self.principal_id,
+            "request_parameters",
+            int(request.received_at) + self.ttl,
+            self.scopes,
+            demonstration=not {self.header.value, self.query_string.value}.isdisjoint(
+                DEMONSTRATION_VALUES
+            ),
+        )
 
     def _stage_variable_matches(self, request: AuthorizerRequest) -> bool:
         expected = self.stage_variable
         return expected is None or matches(request.stage_variable(expected.name), expected.value)
-
-    def _context(self, request: AuthorizerRequest) -> dict[str, str | int | float | bool]:
-        demonstration = {self.header.value, self.query_string.value} & DEMONSTRATION_VALUES
-        return {
-            "token": "request_parameters",
-            "expiresAt": int(request.received_at) + self.ttl,
-            "demonstration": bool(demonstration),
-        }
 
 
 def _expected_stage_variable(settings: Settings) -> Expected | None:

@@ -1,9 +1,12 @@
-"""One secret for all clients, in one header."""
+"""One secret for all clients."""
 
 from dataclasses import dataclass, field
 
 from chalicelib.authorizers import AuthorizerRequest, Principal, matches
+from chalicelib.authorizers.places import find_credentials
+from chalicelib.credential_settings import BEARER, Place
 from chalicelib.errors import Unauthorized
+from chalicelib.scopes import Scopes
 from chalicelib.settings import DEMONSTRATION_VALUES, Settings, required
 
 
@@ -11,33 +14,42 @@ from chalicelib.settings import DEMONSTRATION_VALUES, Settings, required
 class SharedToken:
     """Lets in whoever sends the expected token; ``ttl`` is in seconds."""
 
-    header: str
+    place: Place
     token: str = field(repr=False)
     principal_id: str
+    scopes: Scopes
     ttl: int
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "SharedToken":
-        """ConfigurationError where the token is unknown: then nobody may be let in."""
+    def from_settings(cls, settings: Settings, place: Place | None = None) -> "SharedToken":
+        """Look into the token's own header, or another place.
+
+        ConfigurationError where the token is unknown: then nobody may be let in.
+        """
         return cls(
-            header=settings.shared_token_header,
+            place=place or Place("header", settings.shared_token_header),
             token=required(settings.shared_token, "SHARED_TOKEN"),
             principal_id=settings.principal_id,
+            scopes=settings.default_scopes,
             ttl=settings.connection_ttl,
         )
 
     def authenticate(self, request: AuthorizerRequest) -> Principal | None:
-        """Return None without the header, raise Unauthorized for another token."""
-        given = request.header(self.header)
-        if given is None:
+        """Return None without the token, raise Unauthorized for another one in its own header.
+
+        As a bearer token another one may be a credential of another kind.
+        """
+        given = find_credentials([self.place], request)
+        if not given:
             return None
-        if not matches(given, self.token):
+        if not matches(given[0], self.token):
+            if self.place == BEARER:
+                return None
             raise Unauthorized("bad_token")
         return Principal(
             self.principal_id,
-            {
-                "token": "shared_token",
-                "expiresAt": int(request.received_at) + self.ttl,
-                "demonstration": self.token in DEMONSTRATION_VALUES,
-            },
+            "shared_token",
+            int(request.received_at) + self.ttl,
+            self.scopes,
+            demonstration=self.token in DEMONSTRATION_VALUES,
         )

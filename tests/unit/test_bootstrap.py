@@ -17,7 +17,7 @@ from tests.factories import make_settings
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret")
 REQUEST_PARAMETERS = {
-    "authorizer": "request_parameters",
+    "authenticators": ("request_parameters",),
     "header_auth_value": "h",
     "query_string_value": "q",
 }
