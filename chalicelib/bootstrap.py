@@ -19,7 +19,15 @@ from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
 from chalicelib.errors import ConfigurationError
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from chalicelib.messages import Router
-from chalicelib.settings import Settings, required
+from chalicelib.secret_stores import ParameterStore, SecretsManager, SecretStore
+from chalicelib.secret_values import Secret, SecretSource, StoredSecret, literal
+from chalicelib.settings import (
+    DEMONSTRATION_VALUES,
+    LOCAL_STAGE,
+    Settings,
+    StoreName,
+    required,
+)
 
 # Each reads a shard of an audience or forgets a stale connection; posts need no threads.
 THREADS = 16
@@ -77,7 +85,7 @@ def build(
     region = required(settings.region, "AWS_REGION")
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="table")
     client = SignedClient(
-        settings.dynamodb_endpoint or dynamodb_endpoint(region),
+        settings.dynamodb_endpoint or settings.endpoint or public_endpoint("dynamodb", region),
         Signer(region, "dynamodb"),
         credentials,
         now,
@@ -85,33 +93,93 @@ def build(
         read_timeout=2.0,
     )
     return Services(
-        authenticators=cache(partial(authenticators, settings)),
+        authenticators=cache(
+            partial(authenticators, settings, secret_source(settings, credentials, now), now)
+        ),
         allowed_origins=settings.allowed_origins,
         connections=DynamoDBConnectionRepository(
             DynamoDB(client, Backoff()), settings.table_name, executor, settings.everyone_shards
         ),
-        management_api=_management_apis(settings.management_endpoint, region, credentials, now),
+        management_api=_management_apis(settings, region, credentials, now),
         executor=executor,
         now=now,
         connection_ttl=settings.connection_ttl,
     )
 
 
-def authenticators(settings: Settings) -> Sequence[Authenticator]:
+def authenticators(
+    settings: Settings, secret: SecretSource = literal, now: Callable[[], float] = time.time
+) -> Sequence[Authenticator]:
     """Return the chosen authenticators; ConfigurationError where an expected value is unknown."""
-    return tuple(_AUTHENTICATORS[name](settings) for name in settings.authenticators)
+    build: Mapping[str, Callable[[], Authenticator]] = {
+        "shared_token": partial(SharedToken.from_settings, settings, secret),
+        "request_parameters": partial(RequestParameters.from_settings, settings, secret),
+        "jwt": partial(jwt_authenticator, settings, secret, now),
+    }
+    return tuple(build[name]() for name in settings.authenticators)
 
 
-_AUTHENTICATORS: Mapping[str, Callable[[Settings], Authenticator]] = {
-    "shared_token": SharedToken.from_settings,
-    "request_parameters": RequestParameters.from_settings,
-}
+def jwt_authenticator(
+    settings: Settings, secret: SecretSource, now: Callable[[], float]
+) -> Authenticator:
+    """Return what verifies tokens; ConfigurationError where the package has nothing to do so."""
+    try:
+        # 100 ms, which only those pay who ask for it.
+        from chalicelib.authorizers.jwt import JwtAuthenticator
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("jwt needs PyJWT[crypto] in requirements.txt") from error
+    return JwtAuthenticator.from_settings(settings, secret, now)
 
 
-def dynamodb_endpoint(region: str) -> str:
-    """Return DynamoDB's public endpoint of a region."""
+def secret_source(
+    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+) -> SecretSource:
+    """Return what makes the secret of a variable; nothing is fetched before it is used."""
+    refused = DEMONSTRATION_VALUES if settings.stage != LOCAL_STAGE else frozenset()
+    store = cache(partial(_secret_store, settings, credentials, now))
+
+    def secret(variable: str, value: str | None) -> Secret:
+        stored = settings.stored_names.get(variable)
+        if stored is None:
+            return literal(variable, value)
+        return StoredSecret(
+            f"{variable} ({stored.store} {stored.name})",
+            partial(store(stored.store).fetch, stored.name),
+            now,
+            cache_seconds=settings.secret_cache_seconds,
+            refused=refused,
+        )
+
+    return secret
+
+
+def _secret_store(
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float],
+    name: StoreName,
+) -> SecretStore:
+    region = required(settings.region, "AWS_REGION")
+    service, endpoint = "ssm", settings.ssm_endpoint
+    if name == "secret":
+        service, endpoint = "secretsmanager", settings.secrets_manager_endpoint
+    client = SignedClient(
+        endpoint or settings.endpoint or public_endpoint(service, region),
+        Signer(region, service),
+        credentials,
+        now,
+        # Current and previous value at their slowest still leave time in the authorizer's 10 s.
+        connect_timeout=1.0,
+        read_timeout=1.5,
+    )
+    store = ParameterStore if name == "parameter" else SecretsManager
+    return store(client, Backoff(deadline=1.0), now, settings.secret_rotation_seconds)
+
+
+def public_endpoint(service: str, region: str) -> str:
+    """Return the public endpoint of a service in a region."""
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://dynamodb.{region}.{suffix}"
+    return f"https://{service}.{region}.{suffix}"
 
 
 def credentials_provider(environ: Mapping[str, str]) -> Callable[[], Credentials]:
@@ -144,7 +212,7 @@ def _boto3_credentials() -> Callable[[], Credentials]:
 
 
 def _management_apis(
-    override: str | None,
+    settings: Settings,
     region: str,
     credentials: Callable[[], Credentials],
     now: Callable[[], float],
@@ -155,7 +223,9 @@ def _management_apis(
 
     @cache
     def management_api(api_id: str, stage: str) -> ManagementAPI:
-        endpoint = override or management_endpoint(api_id, stage, region)
+        endpoint = settings.management_endpoint or management_endpoint(
+            api_id, stage, region, settings.endpoint
+        )
         return APIGatewayManagementAPI(SignedClient(endpoint, signer, credentials, now))
 
     return management_api

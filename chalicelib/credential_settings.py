@@ -129,7 +129,8 @@ def read_jwt(reader: Reader, *, local: bool) -> JwtSettings:
     )
     if not settings.audiences and not settings.client_ids:
         reader.miss("JWT_AUDIENCE or JWT_CLIENT_IDS")
-    if settings.jwks_url and (settings.keys or algorithms == ("HS256",)):
+    sources = ("JWT_KEYS", "JWT_KEYS_PARAMETER", "JWT_KEYS_SECRET")
+    if settings.jwks_url and (algorithms == ("HS256",) or any(map(reader.optional, sources))):
         reader.refuse("JWT_JWKS_URL (not beside JWT_KEYS or HS256)")
     return settings
 

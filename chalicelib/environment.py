@@ -50,12 +50,12 @@ class Reader:
             return tuple(name for name in chosen if name in known)
         return chosen
 
-    def count(self, variable: str, default: int, *, most: int) -> int:
-        """Return a number of one at least."""
+    def count(self, variable: str, default: int, *, least: int = 1, most: int) -> int:
+        """Return a whole number."""
         value = self.optional(variable) or str(default)
-        if re.fullmatch(r"[1-9][0-9]{0,8}", value) and int(value) <= most:
+        if re.fullmatch(r"0|[1-9][0-9]{0,8}", value) and least <= int(value) <= most:
             return int(value)
-        self.refuse(f"{variable} (a number from 1 to {most})")
+        self.refuse(f"{variable} (a number from {least} to {most})")
         return default
 
     def endpoint(self, variable: str) -> str | None:

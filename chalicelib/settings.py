@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from chalicelib.credential_settings import (
     DEFAULT_PLACES,
@@ -21,6 +22,8 @@ from chalicelib.credential_settings import (
 from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.scopes import Scopes
+
+StoreName = Literal["parameter", "secret"]
 
 LOCAL_STAGE = "local"
 AUTHENTICATORS = ("shared_token", "request_parameters", "jwt", "api_key", "ticket")
@@ -44,6 +47,22 @@ _STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # RFC 9110, 5.6.2, but without the dot, which sets a credential apart from its prefix.
 _SUBPROTOCOL = re.compile(r"[!#$%&'*+\-^_`|~0-9A-Za-z]+")
 _WEBSOCKET_URL = re.compile(r"wss?://[^\s/?#@]+[^\s?#]*")
+# Without a version or label after it: which versions are accepted is ours to tell.
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
+_PARAMETER = re.compile(r"(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter)?[A-Za-z0-9_.\-/]+")
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+_SECRET = re.compile(
+    r"(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:)?[A-Za-z0-9/_+=.@-]+"
+)
+_STORES: Mapping[StoreName, re.Pattern[str]] = {"parameter": _PARAMETER, "secret": _SECRET}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredName:
+    """Where the value of a credential is kept; the name or ARN is no secret."""
+
+    store: StoreName
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +94,16 @@ class Settings:
     connection_ttl: int = 7200
     everyone_shards: int = 16
     region: str | None = None
+    stored_names: Mapping[str, StoredName] = field(default_factory=dict)
+    """By credential variable; such a variable has no literal value."""
+    secret_cache_seconds: int = 300
+    secret_rotation_seconds: int = 3600
+    endpoint: str | None = None
+    """Of all services, as an emulator has it; those below win over it."""
     dynamodb_endpoint: str | None = None
     management_endpoint: str | None = None
+    ssm_endpoint: str | None = None
+    secrets_manager_endpoint: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -111,8 +138,17 @@ class Settings:
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
             region=reader.optional("AWS_REGION") or reader.optional("AWS_DEFAULT_REGION"),
+            stored_names=MappingProxyType(_stored_names(reader)),
+            # Fetches for wrong credentials are half a minute apart at least, so less were no use.
+            secret_cache_seconds=reader.count("SECRET_CACHE_SECONDS", 300, least=30, most=86_400),
+            secret_rotation_seconds=reader.count(
+                "SECRET_ROTATION_SECONDS", 3600, least=0, most=2_592_000
+            ),
+            endpoint=reader.endpoint("AWS_ENDPOINT_URL"),
             dynamodb_endpoint=reader.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
             management_endpoint=reader.endpoint("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"),
+            ssm_endpoint=reader.endpoint("AWS_ENDPOINT_URL_SSM"),
+            secrets_manager_endpoint=reader.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
         )
         reader.finish()
         return settings
@@ -129,7 +165,7 @@ def _stage_variable_name(reader: Reader, stage_variables: Mapping[str, str]) -> 
     """A stage variable is asked for where anything says so, even if its value is unknown."""
     if reader.optional("STAGE_VARIABLE_NAME") is not None:
         return reader.matching("STAGE_VARIABLE_NAME", _PARAMETER_NAME)
-    if DEFAULT_STAGE_VARIABLE in stage_variables or reader.optional("STAGE_VARIABLE_VALUE"):
+    if DEFAULT_STAGE_VARIABLE in stage_variables or _sources(reader, "STAGE_VARIABLE_VALUE"):
         return DEFAULT_STAGE_VARIABLE
     return None
 
@@ -138,6 +174,24 @@ def _websocket_url(reader: Reader) -> str | None:
     if reader.optional("WEBSOCKET_URL") is None:
         return None
     return reader.matching("WEBSOCKET_URL", _WEBSOCKET_URL)
+
+
+def _stored_names(reader: Reader) -> dict[str, StoredName]:
+    found: dict[str, StoredName] = {}
+    for credential in CREDENTIAL_VARIABLES:
+        sources = _sources(reader, credential)
+        if len(sources) > 1:
+            reader.refuse(f"{' and '.join(sources)} (only one of them)")
+        for store, pattern in _STORES.items():
+            variable = f"{credential}_{store.upper()}"
+            if variable in sources:
+                found[credential] = StoredName(store, reader.matching(variable, pattern))
+    return found
+
+
+def _sources(reader: Reader, credential: str) -> list[str]:
+    variables = (credential, *(f"{credential}_{store.upper()}" for store in _STORES))
+    return [variable for variable in variables if reader.optional(variable)]
 
 
 def _refuse_demonstration_values(reader: Reader, stage: str) -> None:

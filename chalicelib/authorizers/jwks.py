@@ -46,6 +46,10 @@ class FetchedKeys:
             found = self._kept().find(algorithm, key_id)
         return found
 
+    def reread(self) -> bool:
+        """Do nothing: for an unknown key ``find`` has done it, and a known one does not change."""
+        return False
+
     def _age(self) -> float:
         return self._now() - self._fetched_at
 

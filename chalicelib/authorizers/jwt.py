@@ -7,12 +7,14 @@ from functools import partial
 from chalicelib.authorizers import AuthorizerRequest, Principal
 from chalicelib.authorizers.jwks import FetchedKeys, fetch_key_set
 from chalicelib.authorizers.jwt_claims import principal_of
-from chalicelib.authorizers.jwt_form import is_expected_type, parse_token
-from chalicelib.authorizers.jwt_keys import Keys, PinnedKeys, SecretKeys, Values
+from chalicelib.authorizers.jwt_form import UnverifiedToken, is_expected_type, parse_token
+from chalicelib.authorizers.jwt_keys import Keys, PinnedKeys, SecretKeys
 from chalicelib.authorizers.places import find_credential
 from chalicelib.credential_settings import JwtSettings, Place
-from chalicelib.errors import Unauthorized
+from chalicelib.errors import ConfigurationError, Unauthorized
 from chalicelib.scopes import Scopes
+from chalicelib.secret_values import SecretSource
+from chalicelib.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,21 @@ class JwtAuthenticator:
     places: Sequence[Place]
     default_scopes: Scopes
     ttl: int
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, secret: SecretSource, now: Callable[[], float]
+    ) -> "JwtAuthenticator":
+        """ConfigurationError where tokens are not configured: then nobody may be let in."""
+        if settings.jwt is None:
+            raise ConfigurationError("missing environment variables: JWT_ISSUER")
+        return cls(
+            settings=settings.jwt,
+            keys=keys_of(settings.jwt, secret, now),
+            places=settings.credential_places,
+            default_scopes=settings.default_scopes,
+            ttl=settings.connection_ttl,
+        )
 
     def authenticate(self, request: AuthorizerRequest) -> Principal | None:
         """Return None without anything like a token, raise Unauthorized for a bad one.
@@ -40,12 +57,20 @@ class JwtAuthenticator:
             raise Unauthorized("wrong_algorithm")
         if not is_expected_type(unverified.type, self.settings.type):
             raise Unauthorized("wrong_token_type")
-        keys = self.keys.find(unverified.algorithm, unverified.key_id)
-        if not keys:
-            raise Unauthorized("unknown_key")
-        if not any(key.verifies(unverified.signing_input, unverified.signature) for key in keys):
-            raise Unauthorized("bad_signature")
+        problem = self._problem(unverified)
+        if problem is not None and self.keys.reread():
+            problem = self._problem(unverified)
+        if problem is not None:
+            raise Unauthorized(problem)
         return principal_of(unverified.claims(), self.settings, self.default_scopes, now, self.ttl)
+
+    def _problem(self, token: UnverifiedToken) -> str | None:
+        """Return the reason why nobody we trust has signed a token."""
+        keys = self.keys.find(token.algorithm, token.key_id)
+        if not keys:
+            return "unknown_key"
+        signed = any(key.verifies(token.signing_input, token.signature) for key in keys)
+        return None if signed else "bad_signature"
 
 
 def is_like_a_token(credential: str) -> bool:
@@ -53,10 +78,13 @@ def is_like_a_token(credential: str) -> bool:
     return "." in credential
 
 
-def keys_of(settings: JwtSettings, secret: Values, keys: Values, now: Callable[[], float]) -> Keys:
-    """Return the keys of the issuer: secrets, fetched or pinned."""
+def keys_of(settings: JwtSettings, secret: SecretSource, now: Callable[[], float]) -> Keys:
+    """Return the keys of the issuer: a secret, fetched or pinned.
+
+    Raises ConfigurationError where the settings name none of them.
+    """
     if settings.algorithms == ("HS256",):
-        return SecretKeys(secret)
+        return SecretKeys(secret("JWT_SECRET", settings.secret))
     if settings.jwks_url is not None:
         return FetchedKeys(partial(fetch_key_set, settings.jwks_url, settings.algorithms), now)
-    return PinnedKeys(keys, settings.algorithms)
+    return PinnedKeys(secret("JWT_KEYS", settings.keys), settings.algorithms)

@@ -4,7 +4,7 @@ Imports PyJWT: to be imported only where tokens are configured.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -14,9 +14,7 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 from jwt.exceptions import PyJWTError
 
 from chalicelib.errors import ConfigurationError
-
-Values = Callable[[], tuple[str, ...]]
-"""What is accepted now, the current one first."""
+from chalicelib.secret_values import Secret, StoredSecret
 
 MIN_SECRET_BYTES = 32
 """https://www.rfc-editor.org/rfc/rfc7518#section-3.2"""
@@ -50,6 +48,9 @@ class Keys(Protocol):
 
         Raises ServiceUnavailable where nobody can tell.
         """
+
+    def reread(self) -> bool:
+        """Fetch them again, for a token that none has signed; tell whether that may help."""
 
 
 class _NamedKey(NamedTuple):
@@ -95,19 +96,23 @@ class KeySet:
 class PinnedKeys:
     """Public keys from the settings or a store, where they may change."""
 
-    def __init__(self, values: Values, algorithms: Sequence[str]) -> None:
-        """``values`` returns the JWK Sets accepted now; it is asked again for each token."""
-        self._values = values
+    def __init__(self, secret: Secret, algorithms: Sequence[str]) -> None:
+        """``secret`` holds the JWK Sets accepted now; it is asked again for each token."""
+        self._secret = secret
         self._algorithms = algorithms
         self._parsed: tuple[tuple[str, ...], Sequence[KeySet]] = ((), ())
 
     def find(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
         """Look into every set; raises ConfigurationError where one is none."""
         texts, sets = self._parsed
-        if texts != (now := self._values()):
-            sets = [self._parse(text) for text in now]
-            self._parsed = (now, sets)
+        if texts != (accepted := self._secret.values()):
+            sets = [self._parse(text) for text in accepted]
+            self._parsed = (accepted, sets)
         return [key for keys in sets for key in keys.find(algorithm, key_id)]
+
+    def reread(self) -> bool:
+        """Fetch them again where they are in a store."""
+        return isinstance(self._secret, StoredSecret) and self._secret.reread()
 
     def _parse(self, text: str) -> KeySet:
         try:
@@ -117,11 +122,11 @@ class PinnedKeys:
 
 
 class SecretKeys:
-    """Secrets for HS256, of which several are accepted while one takes another's place."""
+    """Secrets for HS256, of which two are accepted while one takes the other's place."""
 
-    def __init__(self, values: Values) -> None:
-        """``values`` returns the secrets accepted now; it is asked again for each token."""
-        self._values = values
+    def __init__(self, secret: Secret) -> None:
+        """``secret`` is asked again for each token."""
+        self._secret = secret
         self._implementation = get_default_algorithms()["HS256"]
 
     def find(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
@@ -131,7 +136,11 @@ class SecretKeys:
         """
         if algorithm != "HS256":
             return []
-        return [self._key(value) for value in self._values()]
+        return [self._key(value) for value in self._secret.values()]
+
+    def reread(self) -> bool:
+        """Fetch them again where they are in a store."""
+        return isinstance(self._secret, StoredSecret) and self._secret.reread()
 
     def _key(self, secret: str) -> VerificationKey:
         if len(secret.encode()) < MIN_SECRET_BYTES:

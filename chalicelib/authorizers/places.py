@@ -13,7 +13,7 @@ PROTOCOL_PREFIX = "bearer."
 def find_credentials(places: Sequence[Place], request: AuthorizerRequest) -> list[str]:
     """Return what is in these places, in their order; Unauthorized where one holds two."""
     found = (_FINDERS[place.kind](request, place.name) for place in places)
-    return [credential for credential in found if credential]
+    return [credential for credential in found if credential is not None]
 
 
 def find_credential(
@@ -32,7 +32,8 @@ def _bearer(request: AuthorizerRequest, _: str) -> str | None:
 def _protocol(request: AuthorizerRequest, _: str) -> str | None:
     offered = request.header_list(SUBPROTOCOL_HEADER)
     credentials = [text for text in offered if text.startswith(PROTOCOL_PREFIX)]
-    return (single(credentials) or "").removeprefix(PROTOCOL_PREFIX)
+    credential = single(credentials)
+    return None if credential is None else credential.removeprefix(PROTOCOL_PREFIX)
 
 
 _FINDERS: Mapping[str, Callable[[AuthorizerRequest, str], str | None]] = {

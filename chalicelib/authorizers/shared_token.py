@@ -1,13 +1,14 @@
 """One secret for all clients."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from chalicelib.authorizers import AuthorizerRequest, Principal, matches
+from chalicelib.authorizers import AuthorizerRequest, Principal, accepts
 from chalicelib.authorizers.places import find_credentials
 from chalicelib.credential_settings import BEARER, Place
 from chalicelib.errors import Unauthorized
 from chalicelib.scopes import Scopes
-from chalicelib.settings import DEMONSTRATION_VALUES, Settings, required
+from chalicelib.secret_values import Secret, SecretSource, literal
+from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +16,22 @@ class SharedToken:
     """Lets in whoever sends the expected token; ``ttl`` is in seconds."""
 
     place: Place
-    token: str = field(repr=False)
+    token: Secret
     principal_id: str
     scopes: Scopes
     ttl: int
 
     @classmethod
-    def from_settings(cls, settings: Settings, place: Place | None = None) -> "SharedToken":
+    def from_settings(
+        cls, settings: Settings, secret: SecretSource = literal, place: Place | None = None
+    ) -> "SharedToken":
         """Look into the token's own header, or another place.
 
         ConfigurationError where the token is unknown: then nobody may be let in.
         """
         return cls(
             place=place or Place("header", settings.shared_token_header),
-            token=required(settings.shared_token, "SHARED_TOKEN"),
+            token=secret("SHARED_TOKEN", settings.shared_token),
             principal_id=settings.principal_id,
             scopes=settings.default_scopes,
             ttl=settings.connection_ttl,
@@ -42,7 +45,7 @@ class SharedToken:
         given = find_credentials([self.place], request)
         if not given:
             return None
-        if not matches(given[0], self.token):
+        if not accepts([(self.token, given[0])]):
             if self.place == BEARER:
                 return None
             raise Unauthorized("bad_token")
@@ -51,5 +54,5 @@ class SharedToken:
             "shared_token",
             int(request.received_at) + self.ttl,
             self.scopes,
-            demonstration=self.token in DEMONSTRATION_VALUES,
+            demonstration=given[0] in DEMONSTRATION_VALUES,
         )

@@ -89,7 +89,7 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 ) -> None:
     for function in package.functions():
         variables = function["Environment"]["Variables"]
-        assert set(variables) == {"STAGE", "TABLE_NAME"}
+        assert set(variables) == {"STAGE", "TABLE_NAME", "SHARED_TOKEN_PARAMETER"}
         assert not set(variables.values()) & DEMONSTRATION_VALUES
 
 
@@ -99,7 +99,8 @@ def test_functions_end_before_api_gateway_gives_them_up(package: Package) -> Non
 
 def test_roles_are_bound_to_the_stages_table(package: Package) -> None:
     functions = package.functions()
-    table = functions[0]["Environment"]["Variables"]["TABLE_NAME"]
+    variables = functions[0]["Environment"]["Variables"]
+    table, token = variables["TABLE_NAME"], variables["SHARED_TOKEN_PARAMETER"]
     roles = [it for it in package.resources.values() if it["Type"] == "AWS::IAM::Role"]
     assert len(roles) == len(functions)
     for role in roles:
@@ -109,6 +110,9 @@ def test_roles_are_bound_to_the_stages_table(package: Package) -> None:
             assert "*" not in str(actions)
             if "dynamodb" in str(actions):
                 assert statement["Resource"] == f"arn:*:dynamodb:*:*:table/{table}"
+            if "ssm" in str(actions):
+                assert actions == "ssm:GetParameter"
+                assert statement["Resource"] == f"arn:*:ssm:*:*:parameter{token}"
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -122,6 +126,10 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
             yield (node.module or "").partition(".")[0], node in tree.body
 
 
+# Imported by nobody who does not ask for it, in the right stage: see docs/dependencies.md.
+LATE = {"bootstrap.py": {"boto3"}, "jwt_keys.py": {"jwt", "cryptography"}}
+
+
 def imported(path: Path) -> set[str]:
     return {name for name, _ in imports(path)}
 
@@ -129,7 +137,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_ships_imports_only_what_is_there_on_lambda(path: Path) -> None:
     ours = {"chalicelib"} | ({"chalice"} if path.name == "app.py" else set())
-    late = {"boto3"} if path.name == "bootstrap.py" else set()
+    late = LATE.get(path.name, set())
     third_party = imported(path) - set(sys.stdlib_module_names)
     assert third_party <= ours | late
     assert not imported(path) & STAYS_BEHIND
