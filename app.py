@@ -6,18 +6,37 @@ strings such as ``app.websocket_connect``; their names are those of the deployed
 
 import logging
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from chalice.app import Chalice, Response, WebsocketEvent
+from chalice.app import (
+    AuthRequest,
+    Chalice,
+    ForbiddenError,
+    NotFoundError,
+    Request,
+    Response,
+    UnauthorizedError,
+    WebsocketEvent,
+)
 
 from chalicelib import __version__, api, bootstrap
-from chalicelib.authorizers import AuthorizerRequest, admit
+from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
+from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
 from chalicelib.decisions import decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, Unauthorized
 from chalicelib.messages import IncomingMessage
-from chalicelib.policy import AuthorizerResponse, MethodArn, authorizer_response
+from chalicelib.policy import (
+    AuthorizerResponse,
+    MethodArn,
+    authorizer_response,
+    rest_authorizer_response,
+)
+
+# How long API Gateway may answer for the authorizer; a view checks what may have ended meanwhile.
+HTTP_AUTHORIZER_SECONDS = 60
 
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
@@ -51,6 +70,30 @@ def websocket_authorizer(event: dict[str, Any], context: Any) -> AuthorizerRespo
         return authorizer_response(refusal.principal_id, method_arn, "Deny", {})
     _log("authorize", "ok", principal.principal_id, **whence)
     return authorizer_response(principal.principal_id, method_arn, "Allow", principal.context())
+
+
+@app.authorizer(name="http_authorizer", ttl_seconds=HTTP_AUTHORIZER_SECONDS)
+def http_authorizer(request: AuthRequest) -> AuthorizerResponse:
+    """Say which HTTP routes a credential may call: all at once, for API Gateway keeps the answer.
+
+    Chalice's own AuthResponse cannot say "none".
+    """
+    services = bootstrap.services()
+    try:
+        given = AuthorizerRequest.from_token(request.token, services.now())
+        principal = authenticate(services.bearer_authenticators(), given)
+    except Unauthorized as refusal:
+        _log("authorize_http", refusal.reason)
+        raise Exception("Unauthorized") from None  # the only text API Gateway turns into a 401
+    routes = api.callable_routes(principal.scopes)
+    _log("authorize_http", "ok" if routes else "missing_scope", principal.principal_id)
+    return rest_authorizer_response(
+        principal.principal_id,
+        request.method_arn,
+        routes,
+        list(api.ROUTE_SCOPES),
+        principal.context(),
+    )
 
 
 @app.on_ws_connect(name="websocket_connect")
@@ -89,6 +132,29 @@ def websocket_message(event: WebsocketEvent) -> None:
         management_api = services.management_api(sender.api_id, sender.stage)
         management_api.post_to_connection(sender.connection_id, answer.frame)
     _log("message", answer.outcome, sender.principal_id, sender.connection_id)
+
+
+@app.route("/tickets", methods=["POST"], authorizer=http_authorizer, cors=True)
+def create_ticket() -> Response:
+    """Give whoever has a credential a ticket to put into the WebSocket's URL."""
+    settings, services = bootstrap.settings(), bootstrap.services()
+    if "ticket" not in settings.authenticators:
+        raise NotFoundError("This stage gives out no tickets.")
+    request = cast(Request, app.current_request)
+    principal = Principal.from_context(request.context.get("authorizer"))
+    applicant = Applicant(principal, request.headers.get("origin"), services.allowed_origins)
+    log = partial(_log, "ticket", source_ip=source_ip(request.context))
+    try:
+        issued = issue(services.tickets, applicant, services.now(), settings.ticket_seconds)
+    except Unauthorized as refusal:
+        log(refusal.reason)
+        raise UnauthorizedError("The credential has ended.") from None
+    except Forbidden as refusal:
+        log(refusal.reason, refusal.principal_id)
+        raise ForbiddenError("Not from this origin.") from None
+    log("ok", issued.principal_id)
+    body = issued.to_dict(settings.websocket_url)
+    return Response(body, headers={"Cache-Control": "no-store"})
 
 
 @app.route("/health")

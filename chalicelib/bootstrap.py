@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from chalicelib.authorizers import Authenticator
+from chalicelib.authorizers.api_key import ApiKeyAuthenticator, KeyStore
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
+from chalicelib.authorizers.ticket import TicketAuthenticator, TicketStore
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
 from chalicelib.broadcast import Broadcaster, ManagementAPI
 from chalicelib.connections import Audience, ConnectionRepository
+from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
 from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
 from chalicelib.errors import ConfigurationError
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
@@ -34,11 +37,20 @@ THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialStores:
+    """Where credentials are kept that are not the same for all."""
+
+    keys: KeyStore
+    tickets: TicketStore
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything a handler may use; what only some functions need is built when asked for."""
 
     authenticators: Callable[[], Sequence[Authenticator]]
     allowed_origins: Collection[str] | None
+    tickets: TicketStore
     connections: ConnectionRepository
     management_api: Callable[[str, str], ManagementAPI]
     """By API id and stage."""
@@ -47,6 +59,11 @@ class Services:
     """Seconds since the epoch."""
     connection_ttl: int
     """Seconds."""
+
+    def bearer_authenticators(self) -> Sequence[Authenticator]:
+        """Return those for HTTP, whose TOKEN authorizer sees the Authorization header alone."""
+        found = (authenticator.as_bearer() for authenticator in self.authenticators())
+        return tuple(authenticator for authenticator in found if authenticator is not None)
 
     def router(self, api_id: str, stage: str) -> Router:
         """Return what carries out the messages of one stage."""
@@ -92,13 +109,18 @@ def build(
         connect_timeout=1.0,
         read_timeout=2.0,
     )
+    dynamodb = DynamoDB(client, Backoff())
+    stores = CredentialStores(
+        keys=DynamoDBKeys(dynamodb, settings.table_name),
+        tickets=DynamoDBTickets(dynamodb, settings.table_name),
+    )
+    secret = secret_source(settings, credentials, now)
     return Services(
-        authenticators=cache(
-            partial(authenticators, settings, secret_source(settings, credentials, now), now)
-        ),
+        authenticators=cache(partial(authenticators, settings, secret, stores, now)),
         allowed_origins=settings.allowed_origins,
+        tickets=stores.tickets,
         connections=DynamoDBConnectionRepository(
-            DynamoDB(client, Backoff()), settings.table_name, executor, settings.everyone_shards
+            dynamodb, settings.table_name, executor, settings.everyone_shards
         ),
         management_api=_management_apis(settings, region, credentials, now),
         executor=executor,
@@ -108,13 +130,20 @@ def build(
 
 
 def authenticators(
-    settings: Settings, secret: SecretSource = literal, now: Callable[[], float] = time.time
+    settings: Settings, secret: SecretSource, stores: CredentialStores, now: Callable[[], float]
 ) -> Sequence[Authenticator]:
     """Return the chosen authenticators; ConfigurationError where an expected value is unknown."""
     build: Mapping[str, Callable[[], Authenticator]] = {
         "shared_token": partial(SharedToken.from_settings, settings, secret),
         "request_parameters": partial(RequestParameters.from_settings, settings, secret),
         "jwt": partial(jwt_authenticator, settings, secret, now),
+        "api_key": partial(
+            ApiKeyAuthenticator,
+            stores.keys,
+            settings.credential_places,
+            settings.connection_ttl,
+        ),
+        "ticket": partial(TicketAuthenticator, stores.tickets, settings.connection_ttl),
     }
     return tuple(build[name]() for name in settings.authenticators)
 

@@ -17,6 +17,8 @@ from chalicelib.secret_values import Secret, StoredSecret
 Values = Mapping[str, tuple[str, ...]]
 
 MAX_PRINCIPAL_CHARACTERS = 128
+DETAILS = ("key", "jti")
+"""What revocation may ask for: the id of an API key, and that of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,21 @@ class Principal:
     expires_at: int
     scopes: Scopes
     details: Mapping[str, str] = field(default_factory=dict)
-    """What revocation may ask for: ``key``, the id of an API key; ``jti``, that of a token."""
     demonstration: bool = False
+
+    @classmethod
+    def from_context(cls, context: object) -> "Principal | None":
+        """Read what ``context`` has returned, as later events have it; None if it is not there."""
+        if not isinstance(context, Mapping) or not context.get("principalId"):
+            return None
+        return cls(
+            principal_id=context["principalId"],
+            shown_by=str(context.get("token")),
+            expires_at=int(context["expiresAt"]),
+            scopes=Scopes.granted(context["scopes"].split()),
+            details={name: context[name] for name in DETAILS if name in context},
+            demonstration=str(context["demonstration"]).lower() == "true",
+        )
 
     def context(self) -> dict[str, ContextValue]:
         """Return what travels with every later event, where all of it is text."""
@@ -90,6 +105,9 @@ class Authenticator(Protocol):
 
     def authenticate(self, request: AuthorizerRequest) -> Principal | None:
         """Return None for no credentials of its kind; raise Unauthorized for bad ones."""
+
+    def as_bearer(self) -> "Authenticator | None":
+        """Return the same for the Authorization header alone; None where it looks elsewhere."""
 
 
 def authenticate(authenticators: Sequence[Authenticator], request: AuthorizerRequest) -> Principal:

@@ -1,7 +1,7 @@
 """JSON Web Tokens of one issuer, as OAuth 2.0 and OpenID Connect give them out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from chalicelib.authorizers import AuthorizerRequest, Principal
@@ -10,7 +10,7 @@ from chalicelib.authorizers.jwt_claims import principal_of
 from chalicelib.authorizers.jwt_form import UnverifiedToken, is_expected_type, parse_token
 from chalicelib.authorizers.jwt_keys import Keys, PinnedKeys, SecretKeys
 from chalicelib.authorizers.places import find_credential
-from chalicelib.credential_settings import JwtSettings, Place
+from chalicelib.credential_settings import BEARER, JwtSettings, Place
 from chalicelib.errors import ConfigurationError, Unauthorized
 from chalicelib.scopes import Scopes
 from chalicelib.secret_values import SecretSource
@@ -63,6 +63,10 @@ class JwtAuthenticator:
         if problem is not None:
             raise Unauthorized(problem)
         return principal_of(unverified.claims(), self.settings, self.default_scopes, now, self.ttl)
+
+    def as_bearer(self) -> "JwtAuthenticator":
+        """Return the same for the Authorization header alone, with the same keys."""
+        return replace(self, places=(BEARER,))
 
     def _problem(self, token: UnverifiedToken) -> str | None:
         """Return the reason why nobody we trust has signed a token."""

@@ -64,6 +64,9 @@ class RequestParameters:
             demonstration=not DEMONSTRATION_VALUES.isdisjoint((header, query_string)),
         )
 
+    def as_bearer(self) -> None:
+        """Two or three parameters do not fit into one header."""
+
 
 def _expected_stage_variable(settings: Settings, secret: SecretSource) -> Expected | None:
     name = settings.stage_variable_name

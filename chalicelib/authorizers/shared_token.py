@@ -1,6 +1,6 @@
 """One secret for all clients."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.authorizers import AuthorizerRequest, Principal, accepts
 from chalicelib.authorizers.places import find_credentials
@@ -22,15 +22,10 @@ class SharedToken:
     ttl: int
 
     @classmethod
-    def from_settings(
-        cls, settings: Settings, secret: SecretSource = literal, place: Place | None = None
-    ) -> "SharedToken":
-        """Look into the token's own header, or another place.
-
-        ConfigurationError where the token is unknown: then nobody may be let in.
-        """
+    def from_settings(cls, settings: Settings, secret: SecretSource = literal) -> "SharedToken":
+        """ConfigurationError where the token is unknown: then nobody may be let in."""
         return cls(
-            place=place or Place("header", settings.shared_token_header),
+            place=Place("header", settings.shared_token_header),
             token=secret("SHARED_TOKEN", settings.shared_token),
             principal_id=settings.principal_id,
             scopes=settings.default_scopes,
@@ -56,3 +51,7 @@ class SharedToken:
             self.scopes,
             demonstration=given[0] in DEMONSTRATION_VALUES,
         )
+
+    def as_bearer(self) -> "SharedToken":
+        """Return the same for the Authorization header alone."""
+        return replace(self, place=BEARER)

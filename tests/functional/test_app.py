@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -12,7 +12,8 @@ from chalice.test import Client
 
 import app as app_module
 from chalicelib import __version__, api, bootstrap
-from chalicelib.bootstrap import Services
+from chalicelib.authorizers import Authenticator
+from chalicelib.bootstrap import CredentialStores, Services
 from chalicelib.connections import EVERYONE
 from chalicelib.errors import (
     ConfigurationError,
@@ -20,6 +21,8 @@ from chalicelib.errors import (
     ServiceUnavailable,
     UnexpectedEvent,
 )
+from chalicelib.secret_values import literal
+from chalicelib.settings import Settings
 from localgateway.iam import is_allowed
 from tests.factories import (
     CONNECTION_ID,
@@ -34,7 +37,13 @@ from tests.factories import (
     mapped_message_event,
     message_event,
 )
-from tests.fakes import Clock, FakeManagementAPI, InMemoryConnectionRepository
+from tests.fakes import (
+    Clock,
+    FakeManagementAPI,
+    InMemoryConnectionRepository,
+    InMemoryKeys,
+    InMemoryTickets,
+)
 
 GOOD = authorizer_event(headers=[("token", "hello")])
 OF_ANOTHER_ORIGIN = authorizer_event(
@@ -60,9 +69,11 @@ def services(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Services]:
     """The application's services, in memory, with the clock stopped at NOW."""
+    tickets = InMemoryTickets()
     with ThreadPoolExecutor(4) as executor:
         services = Services(
-            authenticators=partial(bootstrap.authenticators, make_settings()),
+            authenticators=partial(authenticators, make_settings(), tickets),
+            tickets=tickets,
             allowed_origins=frozenset({"https://app.example.com"}),
             connections=connections,
             management_api=lambda api_id, stage: management_api,
@@ -79,6 +90,13 @@ def services(
 def client(services: Services) -> Iterator[Client]:
     with Client(app_module.app, stage_name="local") as client:
         yield client
+
+
+def authenticators(
+    settings: Settings, tickets: InMemoryTickets | None = None
+) -> Sequence[Authenticator]:
+    stores = CredentialStores(InMemoryKeys(), tickets or InMemoryTickets())
+    return bootstrap.authenticators(settings, literal, stores, Clock(NOW))
 
 
 def invoke(client: Client, name: str, event: dict[str, Any]) -> Any:
@@ -165,7 +183,7 @@ def test_connect_answers_the_applications_protocol_and_never_a_credential(
 def test_a_fault_of_ours_is_not_passed_off_as_the_clients(
     client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unset = partial(bootstrap.authenticators, make_settings(shared_token=None))
+    unset = partial(authenticators, make_settings(shared_token=None))
     monkeypatch.setattr(bootstrap, "services", lambda: _with(services, authenticators=unset))
     with pytest.raises(ConfigurationError):
         invoke(client, "websocket_authorizer", GOOD)

@@ -63,7 +63,8 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_every_packaged_handler_is_there(package: Package) -> None:
     handlers = {function["Handler"] for function in package.functions()}
-    assert handlers == {"app.app", "app.websocket_authorizer", *(f"app.{n}" for n in PREDEFINED)}
+    authorizers = {"app.http_authorizer", "app.websocket_authorizer"}
+    assert handlers == {"app.app", *authorizers, *(f"app.{name}" for name in PREDEFINED)}
     for handler in handlers:
         module, _, name = handler.partition(".")
         assert (module, callable(getattr(app_module, name))) == ("app", True)

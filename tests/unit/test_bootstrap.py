@@ -3,17 +3,21 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chalicelib import bootstrap
-from chalicelib.authorizers import authenticate
+from chalicelib.authorizers import Authenticator, authenticate
+from chalicelib.authorizers.api_key import ApiKeyAuthenticator
+from chalicelib.authorizers.jwt import JwtAuthenticator
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
+from chalicelib.authorizers.ticket import TicketAuthenticator
 from chalicelib.aws import Credentials
+from chalicelib.credential_settings import BEARER, JwtSettings
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.settings import StoredName
 from tests.factories import authorizer_request, make_settings
@@ -37,9 +41,45 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     bootstrap.services.cache_clear()
 
 
+def authenticators(**settings: Any) -> Sequence[Authenticator]:
+    return bootstrap.build(make_settings(**settings), lambda: CREDENTIALS).authenticators()
+
+
+def test_authenticators_are_asked_in_the_order_they_are_named_in() -> None:
+    names = ("ticket", "api_key", "shared_token", "jwt")
+    found = authenticators(
+        authenticators=names, jwt=JwtSettings("https://issuer.example", keys="k")
+    )
+    kinds = [TicketAuthenticator, ApiKeyAuthenticator, SharedToken, JwtAuthenticator]
+    assert [type(authenticator) for authenticator in found] == kinds
+
+
+def test_over_http_only_what_fits_the_authorization_header_is_asked() -> None:
+    names = ("ticket", "api_key", "request_parameters", "shared_token", "jwt")
+    jwt = JwtSettings("https://issuer.example", keys="k")
+    settings = make_settings(**{**REQUEST_PARAMETERS, "authenticators": names, "jwt": jwt})
+    services = bootstrap.build(settings, lambda: CREDENTIALS)
+    key, token, verifier = services.bearer_authenticators()
+    assert isinstance(key, ApiKeyAuthenticator)
+    assert isinstance(verifier, JwtAuthenticator)
+    assert isinstance(token, SharedToken)
+    assert (key.places, verifier.places, token.place) == ((BEARER,), (BEARER,), BEARER)
+    (own,) = [it for it in services.authenticators() if isinstance(it, JwtAuthenticator)]
+    assert verifier.keys is own.keys, "which are fetched once for both"
+
+
+def test_a_package_without_a_library_for_tokens_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("chalicelib.authorizers.jw")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    monkeypatch.setitem(sys.modules, "jwt.algorithms", None)
+    with pytest.raises(ConfigurationError, match=r"PyJWT\[crypto\] in requirements.txt"):
+        authenticators(authenticators=("jwt",), jwt=JwtSettings("https://issuer.example"))
+
+
 def test_the_setting_chooses_the_authenticator() -> None:
-    (shared_token,) = bootstrap.authenticators(make_settings())
-    (parameters,) = bootstrap.authenticators(make_settings(**REQUEST_PARAMETERS))
+    (shared_token,) = authenticators()
+    (parameters,) = authenticators(**REQUEST_PARAMETERS)
     assert isinstance(shared_token, SharedToken)
     assert isinstance(parameters, RequestParameters)
 

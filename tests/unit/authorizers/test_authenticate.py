@@ -40,12 +40,16 @@ class Answering:
         self.asked += 1
         return self.answer
 
+    def as_bearer(self) -> None: ...
+
 
 class Refusing:
     """An authenticator that knows the credentials, and that they are bad."""
 
     def authenticate(self, request: AuthorizerRequest) -> Principal | None:
         raise Unauthorized("bad_token")
+
+    def as_bearer(self) -> None: ...
 
 
 def test_the_first_authenticator_that_knows_the_credentials_decides() -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from chalicelib.authorizers import AuthorizerRequest, Principal
 from chalicelib.authorizers.shared_token import SharedToken
-from chalicelib.credential_settings import BEARER
 from chalicelib.errors import (
     ConfigurationError,
     PortcullisError,
@@ -49,7 +48,7 @@ def test_without_the_header_the_next_authenticator_is_asked(headers: list[tuple[
 
 
 def test_as_a_bearer_token_another_one_may_be_of_another_kind() -> None:
-    authenticator = SharedToken.from_settings(make_settings(shared_token=SECRET), place=BEARER)
+    authenticator = SharedToken.from_settings(make_settings(shared_token=SECRET)).as_bearer()
     assert authenticator.authenticate(AuthorizerRequest.from_token(f"Bearer {SECRET}", NOW))
     for token in (SECRET, "Bearer other", "Bearer ", "Basic b3RoZXI="):
         assert authenticator.authenticate(AuthorizerRequest.from_token(token, NOW)) is None
