@@ -101,15 +101,7 @@ def build(
     """Put the services together; no network, no secret and no boto3 is needed for it."""
     region = required(settings.region, "AWS_REGION")
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="table")
-    client = SignedClient(
-        settings.dynamodb_endpoint or settings.endpoint or public_endpoint("dynamodb", region),
-        Signer(region, "dynamodb"),
-        credentials,
-        now,
-        connect_timeout=1.0,
-        read_timeout=2.0,
-    )
-    dynamodb = DynamoDB(client, Backoff())
+    dynamodb = _dynamodb(settings, credentials, now)
     stores = CredentialStores(
         keys=DynamoDBKeys(dynamodb, settings.table_name),
         tickets=DynamoDBTickets(dynamodb, settings.table_name),
@@ -127,6 +119,30 @@ def build(
         now=now,
         connection_ttl=settings.connection_ttl,
     )
+
+
+def key_store(
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float] = time.time,
+) -> DynamoDBKeys:
+    """Return the API keys of a stage, for those who manage them."""
+    return DynamoDBKeys(_dynamodb(settings, credentials, now), settings.table_name)
+
+
+def _dynamodb(
+    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+) -> DynamoDB:
+    region = required(settings.region, "AWS_REGION")
+    client = SignedClient(
+        settings.dynamodb_endpoint or settings.endpoint or public_endpoint("dynamodb", region),
+        Signer(region, "dynamodb"),
+        credentials,
+        now,
+        connect_timeout=1.0,
+        read_timeout=2.0,
+    )
+    return DynamoDB(client, Backoff())
 
 
 def authenticators(

@@ -1,7 +1,6 @@
 """What every store of tickets and keys must do: those that ship, on an engine, and the fakes."""
 
 import itertools
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -9,17 +8,15 @@ from typing import Any, NamedTuple, Protocol
 
 import pytest
 
-from chalicelib.api import connection_table
 from chalicelib.authorizers import Principal
 from chalicelib.authorizers.api_key import ApiKey, KeyStore, new_key
 from chalicelib.authorizers.ticket import Ticket, TicketStore
-from chalicelib.aws import Credentials, SignedClient, Signer
-from chalicelib.backoff import Backoff
 from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConfigurationError
 from chalicelib.scopes import Scopes
 from localgateway.database import EmbeddedDatabase
+from tests.engine import make_dynamodb
 from tests.factories import NOW
 from tests.fakes import InMemoryKeys, InMemoryTickets
 
@@ -46,14 +43,6 @@ class Stores(NamedTuple):
     keys: ManagedKeys
     items: Any
     """Returns what is in the table."""
-
-
-def make_dynamodb(database: EmbeddedDatabase, table: str) -> DynamoDB:
-    database.create_table(connection_table(table))
-    credentials = Credentials("testing", "testing")
-    signer = Signer("us-east-1", "dynamodb")
-    client = SignedClient(database.endpoint_url, signer, lambda: credentials, time.time)
-    return DynamoDB(client, Backoff())
 
 
 @pytest.fixture

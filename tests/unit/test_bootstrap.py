@@ -247,13 +247,39 @@ def test_without_any_credentials_the_deployment_is_wrong(monkeypatch: pytest.Mon
         bootstrap.credentials_provider({})()
 
 
-def test_neither_importing_the_app_nor_building_its_services_imports_boto3() -> None:
+HEAVY = ["boto3", "botocore", "jwt", "cryptography", "urllib.request", "http.client", "chalice.cli"]
+
+
+@pytest.mark.parametrize("kinds", ["shared_token", "request_parameters", "api_key", "ticket"])
+def test_neither_importing_the_app_nor_its_authenticators_imports_what_is_slow(kinds: str) -> None:
     script = (
-        "import sys, app; app.bootstrap.services().management_api('a1', 'dev'); "
-        "print(sorted({'boto3', 'botocore'} & sys.modules.keys()))"
+        "import sys, app; services = app.bootstrap.services(); "
+        "services.management_api('a1', 'dev'); services.bearer_authenticators(); "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
     )
-    environ = {**os.environ, "STAGE": "local", "TABLE_NAME": "portcullis-local"}
+    environ = {
+        **os.environ,
+        **{"STAGE": "local", "TABLE_NAME": "portcullis-local", "AUTHENTICATORS": kinds},
+        **{"SHARED_TOKEN": "t", "HEADER_AUTH_VALUE": "h", "QUERY_STRING_VALUE": "q"},
+    }
     completed = subprocess.run(
         [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
     )
     assert (completed.stdout, completed.stderr) == ("[]\n", "")
+
+
+def test_tokens_import_what_they_need_and_no_boto3() -> None:
+    script = (
+        "import sys, app; services = app.bootstrap.services(); "
+        "before = 'jwt' in sys.modules; services.authenticators(); "
+        "print(before, 'jwt' in sys.modules, 'boto3' in sys.modules)"
+    )
+    environ = {
+        **os.environ,
+        **{"STAGE": "local", "TABLE_NAME": "portcullis-local", "AUTHENTICATORS": "jwt"},
+        **{"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "https://issuer.example/keys"},
+    }
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (completed.stdout, completed.stderr) == ("False True False\n", "")
