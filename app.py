@@ -4,10 +4,13 @@ The only importer of chalice. Handlers must be functions of this module, for Cha
 strings such as ``app.websocket_connect``; their names are those of the deployed functions.
 """
 
+from __future__ import annotations
+
 import logging
+import sys
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from chalice.app import (
     AuthRequest,
@@ -20,13 +23,14 @@ from chalice.app import (
     WebsocketEvent,
 )
 
-from chalicelib import __version__, api, bootstrap
+from chalicelib import __version__, bootstrap
 from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
 from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
 from chalicelib.decisions import decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, Unauthorized
+from chalicelib.http_routes import ROUTE_SCOPES, callable_routes
 from chalicelib.messages import IncomingMessage
 from chalicelib.policy import (
     AuthorizerResponse,
@@ -38,17 +42,22 @@ from chalicelib.policy import (
 # How long API Gateway may answer for the authorizer; a view checks what may have ended meanwhile.
 HTTP_AUTHORIZER_SECONDS = 60
 
+if TYPE_CHECKING:
+    from chalicelib.api import ApiDefinition
+
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
 app.log.setLevel(logging.INFO)
 
 
-def websocket_api_definition() -> api.ApiDefinition:
+def websocket_api_definition() -> ApiDefinition:
     """Return the definition of the WebSocket API, as plain JSON data.
 
     Whatever serves or deploys this app looks up this name: it says what Chalice's decorators
     cannot (authorizer, further routes, mapping templates, stage variables, tables).
     """
+    from chalicelib import api  # noqa: PLC0415  nothing on Lambda needs it
+
     return api.definition(bootstrap.settings())
 
 
@@ -85,13 +94,13 @@ def http_authorizer(request: AuthRequest) -> AuthorizerResponse:
     except Unauthorized as refusal:
         _log("authorize_http", refusal.reason)
         raise Exception("Unauthorized") from None  # the only text API Gateway turns into a 401
-    routes = api.callable_routes(principal.scopes)
+    routes = callable_routes(principal.scopes)
     _log("authorize_http", "ok" if routes else "missing_scope", principal.principal_id)
     return rest_authorizer_response(
         principal.principal_id,
         request.method_arn,
         routes,
-        list(api.ROUTE_SCOPES),
+        list(ROUTE_SCOPES),
         principal.context(),
     )
 
@@ -178,3 +187,9 @@ def _log(
     source_ip: str | None = None,
 ) -> None:
     app.log.info(decision_line(decision, reason, principal_id, connection_id, source_ip))
+
+
+if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages
+    import deployment
+
+    deployment.install(app, websocket_api_definition)

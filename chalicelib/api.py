@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from chalicelib.credential_settings import TICKET_PARAMETER
-from chalicelib.scopes import Scopes
 from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
 AUTHORIZER_FUNCTION = "websocket_authorizer"
 MESSAGE_FUNCTION = "websocket_message"
 # Chalice fixes this expression for the routes it makes itself.
 ROUTE_SELECTION_EXPRESSION = "$request.body.action"
-
-# What each HTTP route behind the TOKEN authorizer asks for; a path's parameters are written ``*``.
-ROUTE_SCOPES: Mapping[str, str] = {"POST/tickets": "connect"}
 
 _MAPPING_TEMPLATES = Path(__file__).with_name("mapping_templates")
 
@@ -80,11 +76,6 @@ def identity_sources(settings: Settings) -> list[str]:
     """
     ways = [way for name in settings.authenticators for way in _WAYS[name](settings)]
     return [source for source in ways[0] if all(source in way for way in ways)]
-
-
-def callable_routes(scopes: Scopes) -> list[str]:
-    """Name the HTTP routes that whoever has these scopes may call."""
-    return [route for route, scope in ROUTE_SCOPES.items() if scopes.allow(scope)]
 
 
 def _shared_token(settings: Settings) -> list[list[str]]:

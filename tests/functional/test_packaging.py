@@ -40,7 +40,7 @@ def copy_of_project(directory: Path) -> Path:
     """What Chalice writes beside its config must not land in the checkout."""
     project = directory / "project"
     ignored = shutil.ignore_patterns("__pycache__", "deployments", "deployed")
-    for name in ("chalicelib", ".chalice"):
+    for name in ("chalicelib", "deployment", ".chalice"):
         shutil.copytree(ROOT / name, project / name, ignore=ignored)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(ROOT / name, project)
@@ -74,7 +74,8 @@ def test_test_client_config_and_lambda_agree_on_names() -> None:
     names = {name for name in app_module.app.handler_map if name.startswith("websocket_")}
     assert names == {"websocket_authorizer", *PREDEFINED}
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    assert config["lambda_functions"].keys() <= names
+    of_http = {"api_handler", "http_authorizer"}  # the first is Chalice's name for all routes
+    assert config["lambda_functions"].keys() == names | of_http
 
 
 def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Package) -> None:
@@ -82,7 +83,13 @@ def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Packa
     templates = (ROOT / "chalicelib" / "mapping_templates").glob("*.vtl")
     shipped |= {str(path.relative_to(ROOT)) for path in templates}
     assert "chalicelib/mapping_templates/sendmessage.vtl" in shipped
-    assert package.files == shipped | {"chalice/__init__.py", "chalice/app.py"}
+    sources = {name for name in package.files if "__pycache__" not in name}
+    assert sources == shipped | {"chalice/__init__.py", "chalice/app.py"}
+    compiled = {Path(name) for name in package.files - sources}
+    modules = {Path(name) for name in sources if name.endswith(".py")}
+    assert {(it.parent.parent, it.name.partition(".")[0]) for it in compiled} == {
+        (it.parent, it.stem) for it in modules
+    }
 
 
 def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address(
@@ -96,24 +103,6 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 
 def test_functions_end_before_api_gateway_gives_them_up(package: Package) -> None:
     assert all(function["Timeout"] < 29 for function in package.functions())
-
-
-def test_roles_are_bound_to_the_stages_table(package: Package) -> None:
-    functions = package.functions()
-    variables = functions[0]["Environment"]["Variables"]
-    table, token = variables["TABLE_NAME"], variables["SHARED_TOKEN_PARAMETER"]
-    roles = [it for it in package.resources.values() if it["Type"] == "AWS::IAM::Role"]
-    assert len(roles) == len(functions)
-    for role in roles:
-        (policy,) = role["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]:
-            actions = statement["Action"]
-            assert "*" not in str(actions)
-            if "dynamodb" in str(actions):
-                assert statement["Resource"] == f"arn:*:dynamodb:*:*:table/{table}"
-            if "ssm" in str(actions):
-                assert actions == "ssm:GetParameter"
-                assert statement["Resource"] == f"arn:*:ssm:*:*:parameter{token}"
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -137,11 +126,12 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_ships_imports_only_what_is_there_on_lambda(path: Path) -> None:
-    ours = {"chalicelib"} | ({"chalice"} if path.name == "app.py" else set())
+    ours = {"chalicelib"} | ({"chalice", "deployment"} if path.name == "app.py" else set())
     late = LATE.get(path.name, set())
     third_party = imported(path) - set(sys.stdlib_module_names)
     assert third_party <= ours | late
-    assert not imported(path) & STAYS_BEHIND
+    assert imported(path) & STAYS_BEHIND <= ours
+    assert ("deployment", True) not in imports(path)
     assert ("boto3", True) not in imports(path)
 
 

@@ -12,10 +12,11 @@ from chalice.local import LocalARNBuilder
 from chalice.test import Client, HTTPResponse
 
 import app as app_module
-from chalicelib import api, bootstrap
+from chalicelib import bootstrap
 from chalicelib.authorizers.api_key import new_key
 from chalicelib.bootstrap import CredentialStores, Services
 from chalicelib.credential_settings import JwtSettings
+from chalicelib.http_routes import ROUTE_SCOPES
 from chalicelib.scopes import Scopes
 from chalicelib.secret_values import literal
 from chalicelib.settings import Settings
@@ -195,7 +196,7 @@ def test_every_route_with_an_authorizer_says_which_scope_it_asks_for() -> None:
         for method, entry in methods.items()
         if entry.authorizer is not None
     }
-    assert protected == set(api.ROUTE_SCOPES)
+    assert protected == set(ROUTE_SCOPES)
 
 
 def test_a_credential_that_ended_while_the_policy_was_kept_gets_no_ticket(

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from chalicelib import api
 from chalicelib.credential_settings import BEARER, Place
-from chalicelib.scopes import Scopes
 from tests.factories import (
     CONNECTION_ID,
     NOW,
@@ -205,13 +204,3 @@ def test_no_secret_is_in_the_definition(authenticator: str) -> None:
     values = dict.fromkeys(secrets, "c0rrect-horse")
     settings = make_settings(authenticators=(authenticator,), **values)
     assert "c0rrect-horse" not in json.dumps(api.definition(settings))
-
-
-@pytest.mark.parametrize(
-    ("scopes", "routes"),
-    [("connect", ["POST/tickets"]), ("", []), ("sendmessage publish admin", [])],
-)
-def test_the_routes_a_principal_may_call_follow_from_its_scopes(
-    scopes: str, routes: list[str]
-) -> None:
-    assert api.callable_routes(Scopes.parse(scopes)) == routes

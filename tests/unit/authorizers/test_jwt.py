@@ -131,6 +131,8 @@ def test_the_corpus_is_no_smaller_than_it_says() -> None:
         ("a token of another purpose", "wrong_token_type"),
         ("bound to a key", "bound_token"),
         ("a path as a key", "unknown_key"),
+        ("a command as a key", "malformed_token"),
+        ("a key with a zero", "malformed_token"),
         ("claims nested deep", "malformed_token"),
     ],
 )
@@ -294,6 +296,13 @@ def test_a_secret_verifies_what_it_has_signed() -> None:
     assert reason(sign(algorithm="HS512", key=SECRET.encode()), accepter) == "wrong_algorithm"
 
 
+def test_a_secret_is_for_its_own_algorithm_only() -> None:
+    keys = SecretKeys(FixedSecret(SECRET))
+    assert len(keys.find("HS256", "any")) == 1
+    for algorithm in (*ALGORITHMS, "HS512", "none"):
+        assert keys.find(algorithm, None) == []
+
+
 def test_a_secret_that_was_rotated_a_moment_ago_is_fetched_early() -> None:
     clock = Clock(NOW)
     store = FakeSecretStore(Versions(SECRET))
@@ -326,6 +335,7 @@ def test_a_public_key_as_the_secret_lets_nobody_in() -> None:
 RSA = jwk(rsa_key(), "rsa-1", "RS256")
 EC = jwk(ec_key(), "ec-1", "ES256")
 WEAK = rsa_key(9, 1024)
+PRIVATE = ec_key().private_numbers().private_value.to_bytes(32, "big")
 
 
 @pytest.mark.parametrize(
@@ -339,6 +349,7 @@ WEAK = rsa_key(9, 1024)
         pytest.param({**RSA, "kty": "oct"}, id="of another type"),
         pytest.param({**RSA, "kid": 7}, id="with a number as its id"),
         pytest.param({**RSA, "d": "AQAB"}, id="with its private half"),
+        pytest.param({**EC, "d": b64(PRIVATE)}, id="with its private half, on a curve"),
         pytest.param({**RSA, "n": "!"}, id="with a modulus that is none"),
         pytest.param({"kty": "RSA", "kid": "rsa-1"}, id="with nothing in it"),
         pytest.param(jwk(WEAK, "rsa-1", "RS256"), id="of 1024 bits"),
@@ -357,6 +368,7 @@ def test_a_key_that_is_not_for_verifying_is_passed_over(member: object) -> None:
     other = jwk(rsa_key(2), "rsa-2", "RS256")
     keys = KeySet.parse(json.dumps({"keys": [member, other]}), ALGORITHMS)
     assert not keys.find("RS256", "rsa-1")
+    assert not keys.find("ES256", "ec-1")
     assert len(keys.find("RS256", "rsa-2")) == 1
 
 

@@ -1,0 +1,111 @@
+"""Hooks into Chalice's planner and packager; nothing happens until Chalice plans or packages.
+
+Chalice loads ``app.py`` after it has built its deployer and before it plans, and looks methods up
+by name, so wrapping methods of its classes is enough for ``chalice deploy``, ``chalice package``,
+``chalice delete`` and ``chalice dev plan`` as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from chalice.app import Chalice
+from chalice.config import Config
+from chalice.deploy import models
+
+from deployment import (
+    aws_calls,
+    blueprint,
+    bytecode,
+    chalice_internals,
+    options,
+    plan,
+    removal,
+    template,
+)
+from deployment.blueprint import Blueprint
+from deployment.chalice_internals import wrap
+from deployment.errors import DeploymentRefused
+from deployment.naming import log_group
+
+Definition = Callable[[], Mapping[str, Any]]
+
+_definitions: WeakKeyDictionary[Chalice, Definition] = WeakKeyDictionary()
+
+
+def install(app: Chalice, definition: Definition) -> None:
+    """Have Chalice deploy ``app`` as ``definition()`` says; refuses a Chalice it does not know."""
+    chalice_internals.verify()
+    _definitions[app] = definition
+    wrap(chalice_internals.BuildStage, "execute", _build)
+    wrap(chalice_internals.PlanStage, "execute", plan.execute)
+    wrap(chalice_internals.PlanStage, "_plan_websocketapi", plan.plan_websocket_api)
+    wrap(chalice_internals.ResourceSweeper, "_delete_log_group", removal.delete_log_group)
+    wrap(chalice_internals.SAMTemplateGenerator, "generate", template.generate)
+    wrap(
+        chalice_internals.SAMTemplateGenerator,
+        "_generate_websocketapi",
+        template.generate_websocket_api,
+    )
+    wrap(chalice_internals.TerraformGenerator, "_generate_websocketapi", _refuse_terraform)
+    aws_calls.install()
+    removal.install()
+    bytecode.install()
+
+
+def _build(
+    original: Callable[..., None], stage: Any, config: Config, resources: Sequence[Any]
+) -> None:
+    """Attach to the model of the WebSocket API what it is to become."""
+    original(stage, config, resources)
+    definition = _definitions.get(config.chalice_app)
+    if definition is None or not getattr(stage, "_steps", ()):
+        return  # another app, or a deletion, which plans nothing
+    _complete_log_groups(resources)
+    for resource in resources:
+        if isinstance(resource, models.WebsocketAPI):
+            resource.blueprint = _blueprint(config, definition(), resource, resources)  # type: ignore[attr-defined]
+
+
+def _blueprint(
+    config: Config,
+    definition: Mapping[str, Any],
+    api: models.WebsocketAPI,
+    resources: Sequence[Any],
+) -> Blueprint:
+    functions = [it for it in resources if isinstance(it, models.LambdaFunction)]
+    return blueprint.build(
+        definition,
+        app_name=config.app_name,
+        chalice_stage=config.chalice_stage,
+        api_name=api.name,
+        stage=api.api_gateway_stage,
+        chalice_routes=api.routes,
+        functions={it.resource_name: it.function_name for it in functions},
+        tags=config.tags,
+        options=options.read(config.project_dir, config.chalice_stage),
+    )
+
+
+def _complete_log_groups(resources: Sequence[Any]) -> None:
+    for function in resources:
+        if not isinstance(function, models.LambdaFunction):
+            continue
+        if function.log_group is None:
+            raise DeploymentRefused(
+                "log_retention_in_days is missing in config.json: roles may not create log groups, "
+                f"so {function.function_name} would have nowhere to write"
+            )
+        # Chalice's name is wrong for the function behind the routes, which has none of its own.
+        function.log_group.log_group_name = log_group(function.function_name)
+
+
+def _refuse_terraform(original: Callable[..., None], generator: Any, *args: Any) -> None:
+    if _definitions.get(generator._config.chalice_app) is None:
+        return original(generator, *args)
+    raise DeploymentRefused(
+        "Chalice's Terraform output has no place for the authorizer, so the API would be open. "
+        "Use chalice deploy, or chalice package for CloudFormation."
+    )

@@ -1,0 +1,59 @@
+"""Permissions of the HTTP API's functions: for the stage's own routes, where Chalice allows all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from chalice.deploy import models
+
+from deployment.chalice_internals import Variable
+
+# A function's resource policy holds 20 KB, about fifty statements.
+MOST_STATEMENTS = 25
+
+
+def narrow_permissions(plan: Any, resources: Sequence[Any]) -> None:
+    """Replace what Chalice plans to allow: any stage, any method and path of the API."""
+    sources = {
+        function: sources
+        for resource in resources
+        if isinstance(resource, models.RestAPI)
+        for function, sources in permissions(resource).items()
+    }
+    for position, instruction in enumerate(plan.instructions):
+        if getattr(instruction, "method_name", None) == "add_permission_for_apigateway":
+            function = instruction.params["function_name"]
+            plan.instructions[position] = models.APICall(
+                method_name="sync_permissions",
+                params={
+                    "function_name": function,
+                    "api_id": Variable("rest_api_id"),
+                    "resources": sources[function],
+                },
+            )
+
+
+def permissions(api: models.RestAPI) -> dict[str, list[str]]:
+    """Return what of the API may invoke each function, as the ends of ARNs after the API's id."""
+    handler: dict[str, list[str]] = {
+        api.lambda_function.function_name: _routes(api.api_gateway_stage, api.swagger_doc)
+    }
+    # API Gateway chooses the ids when it imports the API.
+    return handler | {it.function_name: ["authorizers/*"] for it in api.authorizers}
+
+
+def _routes(stage: str, swagger: Any) -> list[str]:
+    found = sorted(
+        f"{stage}/{method}{path}"
+        for path, methods in swagger["paths"].items()
+        for method in _methods(methods)
+    )
+    return found if len(found) <= MOST_STATEMENTS else [f"{stage}/*"]
+
+
+def _methods(methods: Mapping[str, Any]) -> Iterator[str]:
+    for method, operation in methods.items():
+        integration = operation.get("x-amazon-apigateway-integration", {})
+        if integration.get("type") != "mock":  # preflights are answered by API Gateway itself
+            yield "*" if method == "x-amazon-apigateway-any-method" else method.upper()

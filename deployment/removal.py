@@ -1,0 +1,34 @@
+"""``chalice delete``: what was created beside Chalice's own resources goes too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chalice.deploy import models
+
+from deployment.chalice_internals import ResourceSweeper
+
+
+def install() -> None:
+    """Teach Chalice's sweeper the kinds of resources it does not know."""
+    for kind in ("table", "queue"):
+        setattr(ResourceSweeper, f"_delete_{kind}", _deletion(kind))
+
+
+def delete_log_group(
+    original: Callable[..., Any], sweeper: Any, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Delete a log group where Chalice only forgets its retention."""
+    name = values["log_group_name"]
+    call = models.APICall(method_name="delete_log_group", params={"log_group_name": name})
+    return {"instructions": (call,), "message": f"Deleting log group: {name}\n"}
+
+
+def _deletion(kind: str) -> Callable[[Any, Mapping[str, Any]], dict[str, Any]]:
+    def delete(sweeper: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+        name = values[f"{kind}_name"]
+        call = models.APICall(method_name=f"delete_{kind}", params={"name": name})
+        return {"instructions": (call,), "message": f"Deleting {kind}: {name}\n"}
+
+    return delete

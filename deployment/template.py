@@ -1,0 +1,280 @@
+"""``chalice package``: the same API in CloudFormation.
+
+Chalice's own resources keep their logical ids, so that ``--merge-template`` files still fit. The
+id of the Deployment holds a hash of what it takes a snapshot of: a Deployment never changes, so
+with a fixed id an update of the stack would leave the stage on the old one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chalice.deploy import models
+from chalice.utils import to_cfn_resource_name
+
+from deployment import http_api, permissions, plan, policies
+from deployment.blueprint import AUTHORIZER_NAME, CHALICE_ROUTES, Blueprint, Route
+from deployment.errors import DeploymentRefused
+from deployment.naming import log_group
+from deployment.reconcile import stage_settings
+
+Resources = dict[str, Any]
+
+API = {"Ref": "WebsocketAPI"}
+AUTHORIZER = "WebsocketAuthorizerOnConnect"
+DEPLOYMENT = "WebsocketAPIDeployment"
+_INVOKE_PERMISSION = "AWS::Lambda::Permission"
+_DYNAMIC = {
+    "ApiId": "${WebsocketAPI}",
+    "Partition": "${AWS::Partition}",
+    "Region": "${AWS::Region}",
+    "AccountId": "${AWS::AccountId}",
+}
+_EXECUTE_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}"
+_FUNCTION_PATH = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions"
+
+
+def generate(original: Callable[..., Any], generator: Any, resources: Sequence[Any]) -> Any:
+    """Generate as Chalice does, with policies filled in first and what it lacks added last."""
+    blueprint = plan.find_blueprint(resources)
+    if blueprint is None:
+        return original(generator, resources)
+    plan.fill_policies(resources, blueprint, as_sub)
+    template = original(generator, resources)
+    found = template["Resources"]
+    _add(found, _tables(blueprint))
+    _add(found, _queues(blueprint))
+    _give_log_groups(found, resources)
+    _narrow_http_permissions(found, resources)
+    return template
+
+
+def as_sub(text: str) -> dict[str, str]:
+    """Have CloudFormation fill the dynamic names; IAM's own variables are left to IAM."""
+    parts = policies.DYNAMIC_NAME.split(text)
+    parts[::2] = [part.replace("${", "${!") for part in parts[::2]]
+    parts[1::2] = [_DYNAMIC[name] for name in parts[1::2]]
+    return {"Fn::Sub": "".join(parts)}
+
+
+def generate_websocket_api(
+    original: Callable[..., None], generator: Any, resource: Any, template: Any
+) -> None:
+    """Protect what Chalice has generated, and add the routes it does not know."""
+    original(generator, resource, template)
+    blueprint = getattr(resource, "blueprint", None)
+    if blueprint is None:
+        return
+    found: Resources = template["Resources"]
+    principal = generator._options.service_principal("apigateway")
+    _refuse_unknown_shape(found, blueprint)
+    found["WebsocketAPI"]["Properties"] |= {
+        "RouteSelectionExpression": blueprint.route_selection_expression,
+        "Tags": dict(blueprint.tags),
+    }
+    _add(found, {AUTHORIZER: _authorizer(blueprint)})
+    for route in blueprint.routes:
+        _complete_route(found, route)
+    _replace_permissions(found, blueprint, principal)
+    _publish(found, blueprint)
+
+
+def _refuse_unknown_shape(found: Resources, blueprint: Blueprint) -> None:
+    expected = {_route_id(route) for route in blueprint.routes if _is_chalices(route)}
+    expected |= {"WebsocketAPI", DEPLOYMENT, "WebsocketAPIStage"}
+    routes = {name for name, it in found.items() if it["Type"] == "AWS::ApiGatewayV2::Route"}
+    problems = (expected - found.keys()) | (routes - expected)
+    if problems:
+        raise DeploymentRefused(
+            f"Chalice's template is not the one that is known: {', '.join(sorted(problems))}"
+        )
+
+
+def _is_chalices(route: Route) -> bool:
+    return route.route_key in CHALICE_ROUTES
+
+
+def _route_id(route: Route) -> str:
+    name = {"$default": "Message"}.get(route.route_key)
+    return f"Websocket{name or to_cfn_resource_name(route.route_key.strip('$'))}Route"
+
+
+def _integration_id(route: Route) -> str:
+    name = CHALICE_ROUTES.get(route.route_key, route.route_key)
+    return f"{to_cfn_resource_name(name)}APIIntegration"
+
+
+def _authorizer(blueprint: Blueprint) -> dict[str, Any]:
+    return {
+        "Type": "AWS::ApiGatewayV2::Authorizer",
+        "Properties": {
+            "ApiId": API,
+            "Name": AUTHORIZER_NAME,
+            "AuthorizerType": "REQUEST",
+            "AuthorizerUri": _invocation_uri(blueprint.authorizer.function),
+            "IdentitySource": list(blueprint.authorizer.identity_sources),
+        },
+    }
+
+
+def _complete_route(found: Resources, route: Route) -> None:
+    route_id, integration_id = _route_id(route), _integration_id(route)
+    if not _is_chalices(route):
+        _add(found, {integration_id: _integration(route), route_id: _route(route, integration_id)})
+    if route.authorized:
+        found[route_id]["Properties"] |= {
+            "AuthorizationType": "CUSTOM",
+            "AuthorizerId": {"Ref": AUTHORIZER},
+        }
+
+
+def _integration(route: Route) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "ApiId": API,
+        "ConnectionType": "INTERNET",
+        "ContentHandlingStrategy": "CONVERT_TO_TEXT",
+        "Description": route.route_key,
+        "IntegrationMethod": "POST",
+        "IntegrationType": route.integration.integration_type,
+        "IntegrationUri": _invocation_uri(route.integration.function),
+    }
+    if route.integration.request_templates:
+        properties["RequestTemplates"] = dict(route.integration.request_templates)
+    return {"Type": "AWS::ApiGatewayV2::Integration", "Properties": properties}
+
+
+def _route(route: Route, integration_id: str) -> dict[str, Any]:
+    return {
+        "Type": "AWS::ApiGatewayV2::Route",
+        "Properties": {
+            "ApiId": API,
+            "RouteKey": route.route_key,
+            "AuthorizationType": "NONE",
+            "Target": {"Fn::Sub": f"integrations/${{{integration_id}}}"},
+        },
+    }
+
+
+def _invocation_uri(function: str) -> dict[str, str]:
+    return {"Fn::Sub": f"{_FUNCTION_PATH}/${{{to_cfn_resource_name(function)}.Arn}}/invocations"}
+
+
+def _replace_permissions(found: Resources, blueprint: Blueprint, principal: str) -> None:
+    """Chalice allows the whole API to invoke each handler, on every route of every stage."""
+    wanted = permissions.wanted_resources(blueprint, f"${{{AUTHORIZER}}}")
+    for function, resources in wanted.items():
+        name = to_cfn_resource_name(function)
+        found.pop(f"{name}InvokePermission", None)
+        for resource in resources:
+            _add(found, _permission(name, "WebsocketAPI", resource, principal))
+
+
+def _permission(function_id: str, api_id: str, resource: str, principal: str) -> Resources:
+    source = f"{_EXECUTE_API}:${{{api_id}}}/{resource}"
+    digest = hashlib.sha256(resource.encode()).hexdigest()[:8]
+    return {
+        f"{function_id}InvokePermission{digest}": {
+            "Type": _INVOKE_PERMISSION,
+            "Properties": {
+                "FunctionName": {"Ref": function_id},
+                "Action": "lambda:InvokeFunction",
+                "Principal": principal,
+                "SourceArn": {"Fn::Sub": source},
+            },
+        }
+    }
+
+
+def _publish(found: Resources, blueprint: Blueprint) -> None:
+    """Give the Deployment an id that changes with what it publishes, and the stage its settings."""
+    snapshot = {
+        name: it["Properties"] for name, it in found.items() if it["Type"] in _SNAPSHOT_TYPES
+    }
+    routes = [name for name, it in found.items() if it["Type"] == "AWS::ApiGatewayV2::Route"]
+    deployment_id = f"{DEPLOYMENT}{_digest(snapshot)}"
+    deployment = found.pop(DEPLOYMENT)
+    deployment["DependsOn"] = sorted(routes)
+    # What a stack no longer has is deleted after the stage has moved on.
+    found[deployment_id] = deployment
+    found["WebsocketAPIStage"]["Properties"] |= {
+        "DeploymentId": {"Ref": deployment_id},
+        **stage_settings(blueprint),
+        "Tags": dict(blueprint.tags),
+    }
+
+
+_SNAPSHOT_TYPES = {
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Authorizer",
+    "AWS::ApiGatewayV2::Integration",
+    "AWS::ApiGatewayV2::Route",
+}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _tables(blueprint: Blueprint) -> Resources:
+    return {
+        f"{to_cfn_resource_name(it['TableName'])}Table": {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {**it, "Tags": _tag_list(blueprint)},
+        }
+        for it in blueprint.tables
+    }
+
+
+def _queues(blueprint: Blueprint) -> Resources:
+    made: Resources = {}
+    for it in blueprint.queues:
+        properties = policies.fill_names(dict(it), as_sub)
+        made[f"{to_cfn_resource_name(it['QueueName'])}Queue"] = {
+            "Type": "AWS::SQS::Queue",
+            # Those before may be its dead letter queue.
+            **({"DependsOn": list(made)} if made else {}),
+            "Properties": {**properties, "Tags": _tag_list(blueprint)},
+        }
+    return made
+
+
+def _tag_list(blueprint: Blueprint) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in sorted(blueprint.tags.items())]
+
+
+def _give_log_groups(found: Resources, resources: Sequence[Any]) -> None:
+    """Name log groups without referring to functions: roles name them, and functions the roles."""
+    for function in resources:
+        if not isinstance(function, models.LambdaFunction) or function.log_group is None:
+            continue
+        group_id = to_cfn_resource_name(function.log_group.resource_name)
+        found[group_id]["Properties"]["LogGroupName"] = log_group(function.function_name)
+        function_id = to_cfn_resource_name(function.resource_name)
+        # Chalice renames the one behind the routes.
+        function_id = function_id if function_id in found else "APIHandler"
+        found[function_id]["Properties"]["LoggingConfig"] = {"LogGroup": {"Ref": group_id}}
+
+
+def _narrow_http_permissions(found: Resources, resources: Sequence[Any]) -> None:
+    for api in resources:
+        if not isinstance(api, models.RestAPI):
+            continue
+        wanted = http_api.permissions(api)
+        ids = {api.lambda_function.function_name: "APIHandler"} | {
+            it.function_name: to_cfn_resource_name(it.resource_name) for it in api.authorizers
+        }
+        for function, arn_ends in wanted.items():
+            function_id = ids[function]
+            principal = found.pop(f"{function_id}InvokePermission")["Properties"]["Principal"]
+            for arn_end in arn_ends:
+                _add(found, _permission(function_id, "RestAPI", arn_end, principal))
+
+
+def _add(found: Resources, new: Mapping[str, Any]) -> None:
+    for name, resource in new.items():
+        if name in found:
+            raise DeploymentRefused(f"two resources would be named {name} in the template")
+        found[name] = resource
