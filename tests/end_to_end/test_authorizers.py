@@ -20,6 +20,7 @@ from tests.app_under_test import AppUnderTest, app_under_test
 from tests.factories import NOW
 from tests.forged_tokens import forged_tokens, good_tokens
 from tests.gateway_under_test import eventually
+from tests.jwks_server import JwksServer
 from tests.tokens import AUDIENCE, ISSUER, MARKER, b64, claims, key_set, rsa_key, sign
 
 ORIGIN = "https://app.example.com"
@@ -241,6 +242,25 @@ def test_a_browser_may_ask_for_a_ticket_from_another_origin(app: AppUnderTest) -
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in headers, "no cookie is ever a credential"
     assert "Authorization" in headers["Access-Control-Allow-Headers"]
+
+
+def test_an_issuer_that_is_down_lets_in_whose_key_is_known(
+    database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = sign(claims(exp=int(NOW) + 90_000))
+    unknown = sign(claims(exp=int(NOW) + 90_000), header={"kid": "rsa-2"}, key=rsa_key(1))
+    with JwksServer() as issuer:
+        jwt = JwtSettings(ISSUER, (AUDIENCE,), algorithms=ALGORITHMS, jwks_url=issuer.url)
+        settings = {"authenticators": ("jwt",), "jwt": jwt}
+        with app_under_test(database, monkeypatch, **settings) as app:
+            assert handshake(app, "bearer", good) == 101
+            issuer.stop()
+            for after in (30, 600, 3600, 86_000):
+                app.clock.now = NOW + after
+                assert handshake(app, "bearer", good) == 101
+                assert handshake(app, "bearer", unknown) == 401
+            app.clock.now = NOW + 86_400
+            assert handshake(app, "bearer", good) == 500, "a fault of ours, and nobody is let in"
 
 
 # Nothing leaks
