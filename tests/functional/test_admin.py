@@ -130,6 +130,13 @@ def test_a_stage_that_is_wrong_is_named(run: Run, stage: str, problem: str) -> N
     assert problem in result.stderr
 
 
+def test_the_stages_variables_win_over_this_machines(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TABLE_NAME", "of-another-stage")
+    assert run("list").exit_code == 0
+
+
 def test_a_directory_without_a_project_is_named(tmp_path: Path) -> None:
     where = ["--stage", "dev", "--project-dir", str(tmp_path)]
     result = CliRunner().invoke(main, ["keys", "list", *where])

@@ -17,7 +17,7 @@ from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
 from chalicelib.authorizers.ticket import TicketAuthenticator
 from chalicelib.aws import Credentials
-from chalicelib.credential_settings import BEARER, JwtSettings
+from chalicelib.credential_settings import BEARER, JwtSettings, Place
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.settings import StoredName
 from tests.factories import authorizer_request, make_settings
@@ -57,7 +57,8 @@ def test_authenticators_are_asked_in_the_order_they_are_named_in() -> None:
 def test_over_http_only_what_fits_the_authorization_header_is_asked() -> None:
     names = ("ticket", "api_key", "request_parameters", "shared_token", "jwt")
     jwt = JwtSettings("https://issuer.example", keys="k")
-    settings = make_settings(**{**REQUEST_PARAMETERS, "authenticators": names, "jwt": jwt})
+    changes = {"authenticators": names, "jwt": jwt, "credential_places": (Place("query", "q2"),)}
+    settings = make_settings(**{**REQUEST_PARAMETERS, **changes})
     services = bootstrap.build(settings, lambda: CREDENTIALS)
     key, token, verifier = services.bearer_authenticators()
     assert isinstance(key, ApiKeyAuthenticator)

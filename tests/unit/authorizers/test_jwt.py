@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -338,6 +339,13 @@ WEAK = rsa_key(9, 1024)
 PRIVATE = ec_key().private_numbers().private_value.to_bytes(32, "big")
 
 
+def on_curve(name: str, curve: ec.EllipticCurve) -> dict[str, Any]:
+    point = ec.generate_private_key(curve).public_key().public_numbers()
+    size = (curve.key_size + 7) // 8
+    x, y = (b64(value.to_bytes(size, "big")) for value in (point.x, point.y))
+    return {"kty": "EC", "crv": name, "x": x, "y": y, "kid": "ec-1"}
+
+
 @pytest.mark.parametrize(
     "member",
     [
@@ -356,6 +364,8 @@ PRIVATE = ec_key().private_numbers().private_value.to_bytes(32, "big")
         pytest.param({"kty": "oct", "k": b64(SECRET.encode()), "kid": "rsa-1"}, id="a secret"),
         pytest.param({**EC, "crv": "P-384"}, id="of another curve"),
         pytest.param({**EC, "crv": "secp256k1"}, id="of a curve of coins"),
+        pytest.param(on_curve("P-384", ec.SECP384R1()), id="of another curve, well formed"),
+        pytest.param(on_curve("secp256k1", ec.SECP256K1()), id="of a curve of coins, well formed"),
         pytest.param({**EC, "x": EC["y"]}, id="of a point off the curve"),
         pytest.param({**jwk(ed_key(), "e", "EdDSA"), "crv": "X25519"}, id="for agreeing on keys"),
         pytest.param("rsa-1", id="a text"),
