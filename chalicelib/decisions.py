@@ -16,6 +16,7 @@ def decision_line(
     principal_id: str | None = None,
     connection_id: str | None = None,
     source_ip: str | None = None,
+    **more: str,
 ) -> str:
     """Return a decision as JSON on one line, all of it printable ASCII."""
     line = {
@@ -24,6 +25,7 @@ def decision_line(
         "principalId": principal_id,
         "connectionId": connection_id,
         "sourceIp": source_ip,
+        **more,
     }
     # This escapes control characters, and all that is not ASCII.
     return json.dumps({name: value and value[:MAX_CHARACTERS] for name, value in line.items()})

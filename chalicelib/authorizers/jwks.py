@@ -67,8 +67,8 @@ class FetchedKeys:
                 self._tried_at = self._now()
                 self._keys = self._fetch()
                 self._fetched_at = self._tried_at
-        except (ServiceUnavailable, ValueError):
-            _log.warning(decision_line("jwks", "fetch_failed"))
+        except (ServiceUnavailable, ValueError) as error:
+            _log.warning(decision_line("jwks", "fetch_failed", problem=str(error)))
         finally:
             self._lock.release()
 

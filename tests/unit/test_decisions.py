@@ -43,6 +43,11 @@ def test_long_texts_are_cut() -> None:
     assert (len(line["principalId"]), len(line["connectionId"])) == (256, 256)
 
 
+def test_a_line_may_say_more() -> None:
+    line = json.loads(decision_line("jwks", "fetch_failed", problem="no\nanswer" + "!" * 300))
+    assert line["problem"] == "no\nanswer" + "!" * 247
+
+
 def test_what_is_unknown_is_null() -> None:
     assert json.loads(decision_line("authorize", "no_credentials")) == {
         "decision": "authorize",

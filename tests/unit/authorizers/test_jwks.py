@@ -135,6 +135,7 @@ def test_known_keys_are_used_for_a_day_while_the_issuer_is_down(
         assert is_refused(authenticator, by_new_key(), clock)
     lines = [json.loads(record.message) for record in caplog.records]
     assert {(line["decision"], line["reason"]) for line in lines} == {("jwks", "fetch_failed")}
+    assert all("cannot connect to 127.0.0.1" in line["problem"] for line in lines)
     clock.now = NOW + STALE
     with pytest.raises(ServiceUnavailable, match="keys cannot be fetched"):
         authenticator.verify(long_lived(), clock())
