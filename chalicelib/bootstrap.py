@@ -3,18 +3,21 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 
 from chalicelib.authorizers import Authenticator
+from chalicelib.authorizers.api_key import ApiKeyAuthenticator, KeyStore
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
+from chalicelib.authorizers.ticket import TicketAuthenticator, TicketStore
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
 from chalicelib.broadcast import Broadcaster, ManagementAPI
 from chalicelib.connections import Audience, ConnectionRepository
+from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
 from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
 from chalicelib.errors import ConfigurationError
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
@@ -34,10 +37,20 @@ THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialStores:
+    """Where credentials are kept that are not the same for all."""
+
+    keys: KeyStore
+    tickets: TicketStore
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything a handler may use; what only some functions need is built when asked for."""
 
     authenticators: Callable[[], Sequence[Authenticator]]
+    allowed_origins: Collection[str] | None
+    tickets: TicketStore
     connections: ConnectionRepository
     management_api: Callable[[str, str], ManagementAPI]
     """By API id and stage."""
@@ -46,6 +59,11 @@ class Services:
     """Seconds since the epoch."""
     connection_ttl: int
     """Seconds."""
+
+    def bearer_authenticators(self) -> Sequence[Authenticator]:
+        """Return those for HTTP, whose TOKEN authorizer sees the Authorization header alone."""
+        found = (authenticator.as_bearer() for authenticator in self.authenticators())
+        return tuple(authenticator for authenticator in found if authenticator is not None)
 
     def router(self, api_id: str, stage: str) -> Router:
         """Return what carries out the messages of one stage."""
@@ -83,20 +101,18 @@ def build(
     """Put the services together; no network, no secret and no boto3 is needed for it."""
     region = required(settings.region, "AWS_REGION")
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="table")
-    client = SignedClient(
-        settings.dynamodb_endpoint or settings.endpoint or public_endpoint("dynamodb", region),
-        Signer(region, "dynamodb"),
-        credentials,
-        now,
-        connect_timeout=1.0,
-        read_timeout=2.0,
+    dynamodb = _dynamodb(settings, credentials, now)
+    stores = CredentialStores(
+        keys=DynamoDBKeys(dynamodb, settings.table_name),
+        tickets=DynamoDBTickets(dynamodb, settings.table_name),
     )
+    secret = secret_source(settings, credentials, now)
     return Services(
-        authenticators=cache(
-            partial(authenticators, settings, secret_source(settings, credentials, now))
-        ),
+        authenticators=cache(partial(authenticators, settings, secret, stores, now)),
+        allowed_origins=settings.allowed_origins,
+        tickets=stores.tickets,
         connections=DynamoDBConnectionRepository(
-            DynamoDB(client, Backoff()), settings.table_name, executor, settings.everyone_shards
+            dynamodb, settings.table_name, executor, settings.everyone_shards
         ),
         management_api=_management_apis(settings, region, credentials, now),
         executor=executor,
@@ -105,11 +121,59 @@ def build(
     )
 
 
-def authenticators(settings: Settings, secret: SecretSource = literal) -> Sequence[Authenticator]:
+def key_store(
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float] = time.time,
+) -> DynamoDBKeys:
+    """Return the API keys of a stage, for those who manage them."""
+    return DynamoDBKeys(_dynamodb(settings, credentials, now), settings.table_name)
+
+
+def _dynamodb(
+    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+) -> DynamoDB:
+    region = required(settings.region, "AWS_REGION")
+    client = SignedClient(
+        settings.dynamodb_endpoint or settings.endpoint or public_endpoint("dynamodb", region),
+        Signer(region, "dynamodb"),
+        credentials,
+        now,
+        connect_timeout=1.0,
+        read_timeout=2.0,
+    )
+    return DynamoDB(client, Backoff())
+
+
+def authenticators(
+    settings: Settings, secret: SecretSource, stores: CredentialStores, now: Callable[[], float]
+) -> Sequence[Authenticator]:
     """Return the chosen authenticators; ConfigurationError where an expected value is unknown."""
-    if settings.authorizer == "shared_token":
-        return (SharedToken.from_settings(settings, secret),)
-    return (RequestParameters.from_settings(settings, secret),)
+    build: Mapping[str, Callable[[], Authenticator]] = {
+        "shared_token": partial(SharedToken.from_settings, settings, secret),
+        "request_parameters": partial(RequestParameters.from_settings, settings, secret),
+        "jwt": partial(jwt_authenticator, settings, secret, now),
+        "api_key": partial(
+            ApiKeyAuthenticator,
+            stores.keys,
+            settings.credential_places,
+            settings.connection_ttl,
+        ),
+        "ticket": partial(TicketAuthenticator, stores.tickets, settings.connection_ttl),
+    }
+    return tuple(build[name]() for name in settings.authenticators)
+
+
+def jwt_authenticator(
+    settings: Settings, secret: SecretSource, now: Callable[[], float]
+) -> Authenticator:
+    """Return what verifies tokens; ConfigurationError where the package has nothing to do so."""
+    try:
+        # 100 ms, which only those pay who ask for it.
+        from chalicelib.authorizers.jwt import JwtAuthenticator
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("jwt needs PyJWT[crypto] in requirements.txt") from error
+    return JwtAuthenticator.from_settings(settings, secret, now)
 
 
 def secret_source(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from chalicelib.authorizers import AuthorizerRequest, Principal, accepts
 from chalicelib.errors import Unauthorized
+from chalicelib.scopes import Scopes
 from chalicelib.secret_values import Secret, SecretSource, literal
 from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
@@ -24,6 +25,7 @@ class RequestParameters:
     query_string: Expected
     stage_variable: Expected | None
     principal_id: str
+    scopes: Scopes
     ttl: int
 
     @classmethod
@@ -38,6 +40,7 @@ class RequestParameters:
             query_string=Expected(settings.query_string_name, query_string),
             stage_variable=_expected_stage_variable(settings, secret),
             principal_id=settings.principal_id,
+            scopes=settings.default_scopes,
             ttl=settings.connection_ttl,
         )
 
@@ -55,12 +58,14 @@ class RequestParameters:
             raise Unauthorized("bad_request_parameters")
         return Principal(
             self.principal_id,
-            {
-                "token": "request_parameters",
-                "expiresAt": int(request.received_at) + self.ttl,
-                "demonstration": not DEMONSTRATION_VALUES.isdisjoint((header, query_string)),
-            },
+            "request_parameters",
+            int(request.received_at) + self.ttl,
+            self.scopes,
+            demonstration=not DEMONSTRATION_VALUES.isdisjoint((header, query_string)),
         )
+
+    def as_bearer(self) -> None:
+        """Two or three parameters do not fit into one header."""
 
 
 def _expected_stage_variable(settings: Settings, secret: SecretSource) -> Expected | None:

@@ -142,7 +142,7 @@ def test_a_hostile_principal_is_carried_through_the_mapping_template() -> None:
 
 
 PARAMETERS = {
-    "AUTHORIZER": "request_parameters",
+    "AUTHENTICATORS": "request_parameters",
     "HEADER_AUTH_VALUE": "headerValue1",
     "QUERY_STRING_VALUE": "queryValue1",
 }

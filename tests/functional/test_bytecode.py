@@ -111,8 +111,8 @@ def edit(project: Path, old: str, new: str) -> None:
 
 
 AUTHORIZE = authorizer_event(headers=[("token", "c0rrect")])
-OLD_EFFECT = 'principal.principal_id, request.method_arn, "Allow", principal.context'
-NEW_EFFECT = 'principal.principal_id, request.method_arn, "Deny" , principal.context'
+OLD_EFFECT = 'principal.principal_id, method_arn, "Allow", principal.context()'
+NEW_EFFECT = 'principal.principal_id, method_arn, "Deny" , principal.context()'
 
 
 def effect(directory: Path) -> str:

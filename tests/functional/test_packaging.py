@@ -20,7 +20,7 @@ from chalicelib.settings import DEMONSTRATION_VALUES
 ROOT = Path(__file__).parents[2]
 SHIPPED = [ROOT / "app.py", *sorted((ROOT / "chalicelib").rglob("*.py"))]
 CHALICE = [sys.executable, "-c", "from chalice.cli import main; main()"]
-STAYS_BEHIND = {"localgateway", "deployment", "benchmarks", "tests"}
+STAYS_BEHIND = {"admin", "localgateway", "deployment", "benchmarks", "tests"}
 PREDEFINED = {"websocket_connect", "websocket_disconnect", "websocket_message"}
 
 
@@ -63,7 +63,8 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_every_packaged_handler_is_there(package: Package) -> None:
     handlers = {function["Handler"] for function in package.functions()}
-    assert handlers == {"app.app", "app.websocket_authorizer", *(f"app.{n}" for n in PREDEFINED)}
+    authorizers = {"app.http_authorizer", "app.websocket_authorizer"}
+    assert handlers == {"app.app", *authorizers, *(f"app.{name}" for name in PREDEFINED)}
     for handler in handlers:
         module, _, name = handler.partition(".")
         assert (module, callable(getattr(app_module, name))) == ("app", True)
@@ -73,9 +74,8 @@ def test_test_client_config_and_lambda_agree_on_names() -> None:
     names = {name for name in app_module.app.handler_map if name.startswith("websocket_")}
     assert names == {"websocket_authorizer", *PREDEFINED}
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    assert config["lambda_functions"].keys() <= names | {
-        "api_handler"
-    }  # Chalice's name for all routes
+    of_http = {"api_handler", "http_authorizer"}  # the first is Chalice's name for all routes
+    assert config["lambda_functions"].keys() == names | of_http
 
 
 def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Package) -> None:
@@ -116,6 +116,10 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
             yield (node.module or "").partition(".")[0], node in tree.body
 
 
+# Imported by nobody who does not ask for it, in the right stage: see docs/dependencies.md.
+LATE = {"bootstrap.py": {"boto3"}, "jwt_keys.py": {"jwt", "cryptography"}}
+
+
 def imported(path: Path) -> set[str]:
     return {name for name, _ in imports(path)}
 
@@ -123,7 +127,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_ships_imports_only_what_is_there_on_lambda(path: Path) -> None:
     ours = {"chalicelib"} | ({"chalice", "deployment"} if path.name == "app.py" else set())
-    late = {"boto3"} if path.name == "bootstrap.py" else set()
+    late = LATE.get(path.name, set())
     third_party = imported(path) - set(sys.stdlib_module_names)
     assert third_party <= ours | late
     assert imported(path) & STAYS_BEHIND <= ours

@@ -3,17 +3,21 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chalicelib import bootstrap
-from chalicelib.authorizers import authenticate
+from chalicelib.authorizers import Authenticator, authenticate
+from chalicelib.authorizers.api_key import ApiKeyAuthenticator
+from chalicelib.authorizers.jwt import JwtAuthenticator
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
+from chalicelib.authorizers.ticket import TicketAuthenticator
 from chalicelib.aws import Credentials
+from chalicelib.credential_settings import BEARER, JwtSettings, Place
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.settings import StoredName
 from tests.factories import authorizer_request, make_settings
@@ -21,7 +25,7 @@ from tests.fakes import ScriptedServer
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret")
 REQUEST_PARAMETERS = {
-    "authorizer": "request_parameters",
+    "authenticators": ("request_parameters",),
     "header_auth_value": "h",
     "query_string_value": "q",
 }
@@ -37,9 +41,46 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     bootstrap.services.cache_clear()
 
 
+def authenticators(**settings: Any) -> Sequence[Authenticator]:
+    return bootstrap.build(make_settings(**settings), lambda: CREDENTIALS).authenticators()
+
+
+def test_authenticators_are_asked_in_the_order_they_are_named_in() -> None:
+    names = ("ticket", "api_key", "shared_token", "jwt")
+    found = authenticators(
+        authenticators=names, jwt=JwtSettings("https://issuer.example", keys="k")
+    )
+    kinds = [TicketAuthenticator, ApiKeyAuthenticator, SharedToken, JwtAuthenticator]
+    assert [type(authenticator) for authenticator in found] == kinds
+
+
+def test_over_http_only_what_fits_the_authorization_header_is_asked() -> None:
+    names = ("ticket", "api_key", "request_parameters", "shared_token", "jwt")
+    jwt = JwtSettings("https://issuer.example", keys="k")
+    changes = {"authenticators": names, "jwt": jwt, "credential_places": (Place("query", "q2"),)}
+    settings = make_settings(**{**REQUEST_PARAMETERS, **changes})
+    services = bootstrap.build(settings, lambda: CREDENTIALS)
+    key, token, verifier = services.bearer_authenticators()
+    assert isinstance(key, ApiKeyAuthenticator)
+    assert isinstance(verifier, JwtAuthenticator)
+    assert isinstance(token, SharedToken)
+    assert (key.places, verifier.places, token.place) == ((BEARER,), (BEARER,), BEARER)
+    (own,) = [it for it in services.authenticators() if isinstance(it, JwtAuthenticator)]
+    assert verifier.keys is own.keys, "which are fetched once for both"
+
+
+def test_a_package_without_a_library_for_tokens_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("chalicelib.authorizers.jw")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    monkeypatch.setitem(sys.modules, "jwt.algorithms", None)
+    with pytest.raises(ConfigurationError, match=r"PyJWT\[crypto\] in requirements.txt"):
+        authenticators(authenticators=("jwt",), jwt=JwtSettings("https://issuer.example"))
+
+
 def test_the_setting_chooses_the_authenticator() -> None:
-    (shared_token,) = bootstrap.authenticators(make_settings())
-    (parameters,) = bootstrap.authenticators(make_settings(**REQUEST_PARAMETERS))
+    (shared_token,) = authenticators()
+    (parameters,) = authenticators(**REQUEST_PARAMETERS)
     assert isinstance(shared_token, SharedToken)
     assert isinstance(parameters, RequestParameters)
 
@@ -141,7 +182,7 @@ def test_a_stored_demonstration_value_is_for_the_local_stage_only(
         authenticators = bootstrap.build(settings, lambda: CREDENTIALS).authenticators()
         request = authorizer_request(headers=[("token", "hello")])
         if is_admitted:
-            assert authenticate(authenticators, request).context["demonstration"] is True
+            assert authenticate(authenticators, request).demonstration is True
         else:
             with pytest.raises(ConfigurationError, match="demonstration"):
                 authenticate(authenticators, request)
@@ -207,13 +248,39 @@ def test_without_any_credentials_the_deployment_is_wrong(monkeypatch: pytest.Mon
         bootstrap.credentials_provider({})()
 
 
-def test_neither_importing_the_app_nor_building_its_services_imports_boto3() -> None:
+HEAVY = ["boto3", "botocore", "jwt", "cryptography", "urllib.request", "http.client", "chalice.cli"]
+
+
+@pytest.mark.parametrize("kinds", ["shared_token", "request_parameters", "api_key", "ticket"])
+def test_neither_importing_the_app_nor_its_authenticators_imports_what_is_slow(kinds: str) -> None:
     script = (
-        "import sys, app; app.bootstrap.services().management_api('a1', 'dev'); "
-        "print(sorted({'boto3', 'botocore'} & sys.modules.keys()))"
+        "import sys, app; services = app.bootstrap.services(); "
+        "services.management_api('a1', 'dev'); services.bearer_authenticators(); "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
     )
-    environ = {**os.environ, "STAGE": "local", "TABLE_NAME": "portcullis-local"}
+    environ = {
+        **os.environ,
+        **{"STAGE": "local", "TABLE_NAME": "portcullis-local", "AUTHENTICATORS": kinds},
+        **{"SHARED_TOKEN": "t", "HEADER_AUTH_VALUE": "h", "QUERY_STRING_VALUE": "q"},
+    }
     completed = subprocess.run(
         [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
     )
     assert (completed.stdout, completed.stderr) == ("[]\n", "")
+
+
+def test_tokens_import_what_they_need_and_no_boto3() -> None:
+    script = (
+        "import sys, app; services = app.bootstrap.services(); "
+        "before = 'jwt' in sys.modules; services.authenticators(); "
+        "print(before, 'jwt' in sys.modules, 'boto3' in sys.modules)"
+    )
+    environ = {
+        **os.environ,
+        **{"STAGE": "local", "TABLE_NAME": "portcullis-local", "AUTHENTICATORS": "jwt"},
+        **{"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "https://issuer.example/keys"},
+    }
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (completed.stdout, completed.stderr) == ("False True False\n", "")

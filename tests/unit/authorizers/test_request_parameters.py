@@ -7,12 +7,13 @@ import pytest
 from chalicelib.authorizers import Principal
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.errors import ConfigurationError, Unauthorized
+from chalicelib.scopes import Scopes
 from chalicelib.secret_values import EARLY_SECONDS, FixedSecret, Secret, StoredSecret, Versions
 from tests.factories import NOW, authorizer_request, make_settings
 from tests.fakes import Clock, FakeSecretStore
 
 SETTINGS = {
-    "authorizer": "request_parameters",
+    "authenticators": ("request_parameters",),
     "header_auth_value": "h-value",
     "query_string_value": "q-value",
     "stage_variable_name": "StageVar1",
@@ -28,8 +29,7 @@ AUTHENTICATOR = RequestParameters.from_settings(make_settings(**SETTINGS))
 
 def test_all_expected_parameters_are_the_principal() -> None:
     assert AUTHENTICATOR.authenticate(authorizer_request(**GOOD)) == Principal(
-        "client",
-        {"token": "request_parameters", "expiresAt": int(NOW) + 7200, "demonstration": False},
+        "client", "request_parameters", int(NOW) + 7200, Scopes.parse("connect sendmessage")
     )
 
 
@@ -72,7 +72,7 @@ def test_the_context_says_when_demonstration_values_were_used() -> None:
     request = authorizer_request(**{**GOOD, "headers": [("HeaderAuth1", "headerValue1")]})
     principal = RequestParameters.from_settings(settings).authenticate(request)
     assert principal is not None
-    assert principal.context["demonstration"] is True
+    assert principal.demonstration is True
 
 
 @pytest.mark.parametrize(

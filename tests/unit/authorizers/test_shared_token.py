@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.authorizers import Principal
+from chalicelib.authorizers import AuthorizerRequest, Principal
 from chalicelib.authorizers.shared_token import SharedToken
 from chalicelib.errors import (
     ConfigurationError,
@@ -10,6 +10,7 @@ from chalicelib.errors import (
     ServiceUnavailable,
     Unauthorized,
 )
+from chalicelib.scopes import Scopes
 from chalicelib.secret_values import EARLY_SECONDS, StoredSecret, Versions
 from tests.factories import NOW, authorizer_request, make_settings
 from tests.fakes import Clock, FakeSecretStore
@@ -24,8 +25,7 @@ AUTHENTICATOR = SharedToken.from_settings(
 def test_the_expected_token_is_the_principal(header: str) -> None:
     request = authorizer_request(headers=[(header, SECRET)])
     assert AUTHENTICATOR.authenticate(request) == Principal(
-        "device",
-        {"token": "shared_token", "expiresAt": int(NOW) + 60, "demonstration": False},
+        "device", "shared_token", int(NOW) + 60, Scopes.parse("connect sendmessage")
     )
 
 
@@ -33,11 +33,25 @@ def test_the_context_says_when_the_demonstration_token_was_used() -> None:
     authenticator = SharedToken.from_settings(make_settings(shared_token="hello"))
     principal = authenticator.authenticate(authorizer_request(headers=[("token", "hello")]))
     assert principal is not None
-    assert principal.context["demonstration"] is True
+    assert principal.context() == {
+        "token": "shared_token",
+        "expiresAt": int(NOW) + 7200,
+        "demonstration": True,
+        "scopes": "connect sendmessage",
+    }
 
 
-def test_without_the_header_the_next_authenticator_is_asked() -> None:
-    assert AUTHENTICATOR.authenticate(authorizer_request(query=[("token", SECRET)])) is None
+@pytest.mark.parametrize("headers", [[], [("Authorization", f"Bearer {SECRET}")]])
+def test_without_the_header_the_next_authenticator_is_asked(headers: list[tuple[str, str]]) -> None:
+    request = authorizer_request(headers=headers, query=[("token", SECRET)])
+    assert AUTHENTICATOR.authenticate(request) is None
+
+
+def test_as_a_bearer_token_another_one_may_be_of_another_kind() -> None:
+    authenticator = SharedToken.from_settings(make_settings(shared_token=SECRET)).as_bearer()
+    assert authenticator.authenticate(AuthorizerRequest.from_token(f"Bearer {SECRET}", NOW))
+    for token in (SECRET, "Bearer other", "Bearer ", "Basic b3RoZXI="):
+        assert authenticator.authenticate(AuthorizerRequest.from_token(token, NOW)) is None
 
 
 @pytest.mark.parametrize(
