@@ -19,7 +19,15 @@ from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
 from chalicelib.errors import ConfigurationError
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from chalicelib.messages import Router
-from chalicelib.settings import Settings, required
+from chalicelib.secret_stores import ParameterStore, SecretsManager, SecretStore
+from chalicelib.secret_values import Secret, SecretSource, StoredSecret, literal
+from chalicelib.settings import (
+    DEMONSTRATION_VALUES,
+    LOCAL_STAGE,
+    Settings,
+    StoreName,
+    required,
+)
 
 # Each reads a shard of an audience or forgets a stale connection; posts need no threads.
 THREADS = 16
@@ -76,7 +84,7 @@ def build(
     region = required(settings.region, "AWS_REGION")
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="table")
     client = SignedClient(
-        settings.dynamodb_endpoint or dynamodb_endpoint(region),
+        settings.dynamodb_endpoint or settings.endpoint or public_endpoint("dynamodb", region),
         Signer(region, "dynamodb"),
         credentials,
         now,
@@ -84,28 +92,75 @@ def build(
         read_timeout=2.0,
     )
     return Services(
-        authenticators=cache(partial(authenticators, settings)),
+        authenticators=cache(
+            partial(authenticators, settings, secret_source(settings, credentials, now))
+        ),
         connections=DynamoDBConnectionRepository(
             DynamoDB(client, Backoff()), settings.table_name, executor, settings.everyone_shards
         ),
-        management_api=_management_apis(settings.management_endpoint, region, credentials, now),
+        management_api=_management_apis(settings, region, credentials, now),
         executor=executor,
         now=now,
         connection_ttl=settings.connection_ttl,
     )
 
 
-def authenticators(settings: Settings) -> Sequence[Authenticator]:
+def authenticators(settings: Settings, secret: SecretSource = literal) -> Sequence[Authenticator]:
     """Return the chosen authenticators; ConfigurationError where an expected value is unknown."""
     if settings.authorizer == "shared_token":
-        return (SharedToken.from_settings(settings),)
-    return (RequestParameters.from_settings(settings),)
+        return (SharedToken.from_settings(settings, secret),)
+    return (RequestParameters.from_settings(settings, secret),)
 
 
-def dynamodb_endpoint(region: str) -> str:
-    """Return DynamoDB's public endpoint of a region."""
+def secret_source(
+    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+) -> SecretSource:
+    """Return what makes the secret of a variable; nothing is fetched before it is used."""
+    refused = DEMONSTRATION_VALUES if settings.stage != LOCAL_STAGE else frozenset()
+    store = cache(partial(_secret_store, settings, credentials, now))
+
+    def secret(variable: str, value: str | None) -> Secret:
+        stored = settings.stored_names.get(variable)
+        if stored is None:
+            return literal(variable, value)
+        return StoredSecret(
+            f"{variable} ({stored.store} {stored.name})",
+            partial(store(stored.store).fetch, stored.name),
+            now,
+            cache_seconds=settings.secret_cache_seconds,
+            refused=refused,
+        )
+
+    return secret
+
+
+def _secret_store(
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float],
+    name: StoreName,
+) -> SecretStore:
+    region = required(settings.region, "AWS_REGION")
+    service, endpoint = "ssm", settings.ssm_endpoint
+    if name == "secret":
+        service, endpoint = "secretsmanager", settings.secrets_manager_endpoint
+    client = SignedClient(
+        endpoint or settings.endpoint or public_endpoint(service, region),
+        Signer(region, service),
+        credentials,
+        now,
+        # Current and previous value at their slowest still leave time in the authorizer's 10 s.
+        connect_timeout=1.0,
+        read_timeout=1.5,
+    )
+    store = ParameterStore if name == "parameter" else SecretsManager
+    return store(client, Backoff(deadline=1.0), now, settings.secret_rotation_seconds)
+
+
+def public_endpoint(service: str, region: str) -> str:
+    """Return the public endpoint of a service in a region."""
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://dynamodb.{region}.{suffix}"
+    return f"https://{service}.{region}.{suffix}"
 
 
 def credentials_provider(environ: Mapping[str, str]) -> Callable[[], Credentials]:
@@ -138,7 +193,7 @@ def _boto3_credentials() -> Callable[[], Credentials]:
 
 
 def _management_apis(
-    override: str | None,
+    settings: Settings,
     region: str,
     credentials: Callable[[], Credentials],
     now: Callable[[], float],
@@ -149,7 +204,9 @@ def _management_apis(
 
     @cache
     def management_api(api_id: str, stage: str) -> ManagementAPI:
-        endpoint = override or management_endpoint(api_id, stage, region)
+        endpoint = settings.management_endpoint or management_endpoint(
+            api_id, stage, region, settings.endpoint
+        )
         return APIGatewayManagementAPI(SignedClient(endpoint, signer, credentials, now))
 
     return management_api

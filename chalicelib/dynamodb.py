@@ -10,7 +10,6 @@
 The two implicit memberships have no joined item: the connection's principal says them.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
@@ -24,51 +23,22 @@ from chalicelib.connections import (
     implicit_audiences,
     shard_of,
 )
-from chalicelib.errors import ConfigurationError, ServiceUnavailable
-from chalicelib.http1 import Response
+from chalicelib.errors import ServiceUnavailable
+from chalicelib.json_protocol import JsonService
 
 Item = Mapping[str, Mapping[str, Any]]
 
 # BatchWriteItem takes no more.
 _BATCH = 25
-_TRANSIENT = frozenset(
-    {
-        "InternalServerError",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-    }
-)
 
 
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
-
-
-class DynamoDB:
-    """DynamoDB's JSON protocol, with retries of what may pass."""
+class DynamoDB(JsonService):
+    """DynamoDB's operations, with retries of what may pass."""
 
     def __init__(self, client: Caller, backoff: Backoff) -> None:
-        self._client = client
-        self._backoff = backoff
-
-    def call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the answer to an operation that may be repeated.
-
-        Raises ServiceUnavailable past the deadline, ConfigurationError for what no retry mends.
-        """
-        headers = {
-            "content-type": "application/x-amz-json-1.0",
-            "x-amz-target": f"DynamoDB_20120810.{operation}",
-        }
-        body = _to_json(payload).encode()
-        problem = ServiceUnavailable(f"DynamoDB: no time for {operation}")
-        for _ in self._backoff.attempts():
-            try:
-                return _answer(operation, self._client.call("POST", "/", body, headers))
-            except ServiceUnavailable as error:
-                problem = error
-        raise problem
+        super().__init__(
+            client, backoff, name="DynamoDB", target="DynamoDB_20120810", version="1.0"
+        )
 
     def write(self, table: str, requests: Sequence[Mapping[str, Any]]) -> None:
         """Write and delete any number of items, in no order; raises as ``call`` does."""
@@ -82,26 +52,6 @@ class DynamoDB:
             if not requests:
                 return
         raise ServiceUnavailable(f"DynamoDB left {len(requests)} items unprocessed")
-
-
-def _answer(operation: str, response: Response) -> dict[str, Any]:
-    answer = _json_object(response.body)
-    if response.status == 200 and answer is not None:
-        return answer
-    # The type only: DynamoDB's messages may repeat the values they are about.
-    name = str((answer or {}).get("__type", "")).rpartition("#")[2]
-    problem = f"DynamoDB, {operation}: {response.status} {name}"
-    if 300 <= response.status < 500 and name not in _TRANSIENT:
-        raise ConfigurationError(problem)
-    raise ServiceUnavailable(problem)
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 class _Page(NamedTuple):

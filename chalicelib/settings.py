@@ -13,6 +13,7 @@ from typing import Literal
 from chalicelib.errors import ConfigurationError
 
 AuthorizerName = Literal["shared_token", "request_parameters"]
+StoreName = Literal["parameter", "secret"]
 
 LOCAL_STAGE = "local"
 AUTHORIZERS: Mapping[str, AuthorizerName] = {
@@ -34,7 +35,23 @@ _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ENDPOINT = re.compile(r"https?://[^\s/?#@]+[^\s?#]*")
+# Without a version or label after it: which versions are accepted is ours to tell.
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
+_PARAMETER = re.compile(r"(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter)?[A-Za-z0-9_.\-/]+")
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+_SECRET = re.compile(
+    r"(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:)?[A-Za-z0-9/_+=.@-]+"
+)
+_STORES: Mapping[StoreName, re.Pattern[str]] = {"parameter": _PARAMETER, "secret": _SECRET}
 _STAGE_VARIABLE = re.compile(r"([A-Za-z0-9_]+)=([A-Za-z0-9._~:/?#&=-]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredName:
+    """Where the value of a credential is kept; the name or ARN is no secret."""
+
+    store: StoreName
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +74,16 @@ class Settings:
     connection_ttl: int = 7200
     everyone_shards: int = 16
     region: str | None = None
+    stored_names: Mapping[str, StoredName] = field(default_factory=dict)
+    """By credential variable; such a variable has no literal value."""
+    secret_cache_seconds: int = 300
+    secret_rotation_seconds: int = 3600
+    endpoint: str | None = None
+    """Of all services, as an emulator has it; those below win over it."""
     dynamodb_endpoint: str | None = None
     management_endpoint: str | None = None
+    ssm_endpoint: str | None = None
+    secrets_manager_endpoint: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -85,8 +110,17 @@ class Settings:
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
             region=reader.optional("AWS_REGION") or reader.optional("AWS_DEFAULT_REGION"),
+            stored_names=MappingProxyType(reader.stored_names()),
+            # Fetches for wrong credentials are half a minute apart at least, so less were no use.
+            secret_cache_seconds=reader.count("SECRET_CACHE_SECONDS", 300, least=30, most=86_400),
+            secret_rotation_seconds=reader.count(
+                "SECRET_ROTATION_SECONDS", 3600, least=0, most=2_592_000
+            ),
+            endpoint=reader.endpoint("AWS_ENDPOINT_URL"),
             dynamodb_endpoint=reader.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
             management_endpoint=reader.endpoint("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"),
+            ssm_endpoint=reader.endpoint("AWS_ENDPOINT_URL_SSM"),
+            secrets_manager_endpoint=reader.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
         )
         reader.finish()
         return settings
@@ -126,11 +160,11 @@ class _Reader:
             return "shared_token"
         return chosen
 
-    def count(self, variable: str, default: int, *, most: int) -> int:
+    def count(self, variable: str, default: int, *, least: int = 1, most: int) -> int:
         value = self.optional(variable) or str(default)
-        if re.fullmatch(r"[1-9][0-9]{0,8}", value) and int(value) <= most:
+        if re.fullmatch(r"0|[1-9][0-9]{0,8}", value) and least <= int(value) <= most:
             return int(value)
-        self._invalid.append(f"{variable} (a number from 1 to {most})")
+        self._invalid.append(f"{variable} (a number from {least} to {most})")
         return default
 
     def endpoint(self, variable: str) -> str | None:
@@ -152,9 +186,25 @@ class _Reader:
         name = self.optional("STAGE_VARIABLE_NAME")
         if name is not None:
             return self.matching("STAGE_VARIABLE_NAME", _PARAMETER_NAME)
-        if DEFAULT_STAGE_VARIABLE in stage_variables or self.optional("STAGE_VARIABLE_VALUE"):
+        if DEFAULT_STAGE_VARIABLE in stage_variables or self._sources("STAGE_VARIABLE_VALUE"):
             return DEFAULT_STAGE_VARIABLE
         return None
+
+    def stored_names(self) -> dict[str, StoredName]:
+        found: dict[str, StoredName] = {}
+        for credential in CREDENTIAL_VARIABLES:
+            sources = self._sources(credential)
+            if len(sources) > 1:
+                self._invalid.append(f"{' and '.join(sources)} (only one of them)")
+            for store, pattern in _STORES.items():
+                variable = f"{credential}_{store.upper()}"
+                if variable in sources:
+                    found[credential] = StoredName(store, self.matching(variable, pattern))
+        return found
+
+    def _sources(self, credential: str) -> list[str]:
+        variables = (credential, *(f"{credential}_{store.upper()}" for store in _STORES))
+        return [variable for variable in variables if self.optional(variable)]
 
     def refuse_demonstration_values(self, stage: str) -> None:
         if stage == LOCAL_STAGE:

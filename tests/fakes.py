@@ -16,6 +16,7 @@ from chalicelib.connections import Audience, Connection, Member, implicit_audien
 from chalicelib.errors import ConnectionGone, LimitExceeded, PortcullisError, ServiceUnavailable
 from chalicelib.exchanges import NoAnswer, Result
 from chalicelib.http1 import Response
+from chalicelib.secret_values import Versions
 
 T = TypeVar("T")
 
@@ -179,6 +180,20 @@ class ScriptedCaller:
             answer = self._answers.pop(0)
             assert not isinstance(answer, ServiceUnavailable)
             yield item, answer
+
+
+@dataclass
+class FakeSecretStore:
+    """What is stored under one name, or why it cannot be had; counts how often it is asked."""
+
+    holds: Versions | PortcullisError
+    fetches: int = 0
+
+    def fetch(self) -> Versions:
+        self.fetches += 1
+        if isinstance(self.holds, PortcullisError):
+            raise self.holds
+        return self.holds
 
 
 class ThenReset(bytes):

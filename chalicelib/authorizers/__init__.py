@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from chalicelib.errors import Unauthorized
 from chalicelib.policy import ContextValue, MethodArn
+from chalicelib.secret_values import Secret, StoredSecret
 
 Values = Mapping[str, tuple[str, ...]]
 
@@ -79,6 +80,32 @@ def matches(given: str | None, expected: str) -> bool:
     return given is not None and hmac.compare_digest(
         given.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")
     )
+
+
+def accepts(pairs: Sequence[tuple[Secret, str | None]]) -> bool:
+    """Tell whether each secret accepts what was given for it; nothing given never matches.
+
+    A credential that does not match may have been rotated a moment ago, so stored secrets are
+    fetched once more before it is refused: all of them, for how long it takes must not say
+    which one was wrong.
+    """
+    if any(given is None for _, given in pairs):
+        return False
+    if _all_match(pairs):
+        return True
+    reread = [secret.reread() for secret, _ in pairs if isinstance(secret, StoredSecret)]
+    return any(reread) and _all_match(pairs)
+
+
+def _all_match(pairs: Sequence[tuple[Secret, str | None]]) -> bool:
+    # A list, not all(...) of a generator: every secret is compared, whatever came of the others.
+    verdicts = [_matches_one(given, secret.values()) for secret, given in pairs]
+    return all(verdicts)
+
+
+def _matches_one(given: str | None, values: Iterable[str]) -> bool:
+    verdicts = [matches(given, value) for value in values]
+    return any(verdicts)
 
 
 def _values(event: Mapping[str, Any], *names: str) -> dict[str, tuple[str, ...]]:

@@ -71,14 +71,14 @@ def test_the_environment_is_read_at_first_use_and_once(fresh: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("region", "endpoint"),
+    ("service", "region", "endpoint"),
     [
-        ("eu-west-1", "https://dynamodb.eu-west-1.amazonaws.com"),
-        ("cn-north-1", "https://dynamodb.cn-north-1.amazonaws.com.cn"),
+        ("dynamodb", "eu-west-1", "https://dynamodb.eu-west-1.amazonaws.com"),
+        ("ssm", "cn-north-1", "https://ssm.cn-north-1.amazonaws.com.cn"),
     ],
 )
-def test_dynamodb_is_where_the_region_says(region: str, endpoint: str) -> None:
-    assert bootstrap.dynamodb_endpoint(region) == endpoint
+def test_a_service_is_where_the_region_says(service: str, region: str, endpoint: str) -> None:
+    assert bootstrap.public_endpoint(service, region) == endpoint
 
 
 @pytest.mark.parametrize("token", ["", "t0ken"])

@@ -1,9 +1,17 @@
 """Settings: read once, checked at once, silent about secrets."""
 
+from typing import Any
+
 import pytest
 
 from chalicelib.errors import ConfigurationError
-from chalicelib.settings import CREDENTIAL_VARIABLES, DEMONSTRATION_VALUES, Settings, required
+from chalicelib.settings import (
+    CREDENTIAL_VARIABLES,
+    DEMONSTRATION_VALUES,
+    Settings,
+    StoredName,
+    required,
+)
 
 LOCAL = {"STAGE": "local", "TABLE_NAME": "portcullis-local"}
 PROD = {"STAGE": "prod", "TABLE_NAME": "portcullis-prod"}
@@ -31,8 +39,13 @@ def test_everything_can_be_set() -> None:
         "CONNECTION_TTL_SECONDS": "60",
         "EVERYONE_SHARDS": "4",
         "AWS_REGION": "eu-west-1",
+        "SECRET_CACHE_SECONDS": "60",
+        "SECRET_ROTATION_SECONDS": "0",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
         "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:8100",
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "http://127.0.0.1:8000/api",
+        "AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:8200",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:8300",
     }
     assert Settings.from_environ(environ) == Settings(
         stage="prod",
@@ -51,8 +64,13 @@ def test_everything_can_be_set() -> None:
         connection_ttl=60,
         everyone_shards=4,
         region="eu-west-1",
+        secret_cache_seconds=60,
+        secret_rotation_seconds=0,
+        endpoint="http://127.0.0.1:4566",
         dynamodb_endpoint="http://127.0.0.1:8100",
         management_endpoint="http://127.0.0.1:8000/api",
+        ssm_endpoint="http://127.0.0.1:8200",
+        secrets_manager_endpoint="http://127.0.0.1:8300",
     )
 
 
@@ -84,6 +102,23 @@ def test_all_that_is_missing_or_invalid_is_named_at_once() -> None:
         pytest.param(
             "AWS_ENDPOINT_URL_DYNAMODB", "127.0.0.1:8100", id="an endpoint that is no URL"
         ),
+        pytest.param("AWS_ENDPOINT_URL", "localhost", id="an endpoint of all that is no URL"),
+        pytest.param("AWS_ENDPOINT_URL_SSM", "ssm", id="an endpoint of SSM that is no URL"),
+        pytest.param("SECRET_CACHE_SECONDS", "29", id="a cache that wrong tokens would outrun"),
+        pytest.param("SECRET_ROTATION_SECONDS", "-1", id="a rotation that ends before it begins"),
+        pytest.param("SHARED_TOKEN_PARAMETER", "/p/token:3", id="a parameter's version"),
+        pytest.param("SHARED_TOKEN_PARAMETER", "/p/the token", id="no name of a parameter"),
+        pytest.param(
+            "SHARED_TOKEN_PARAMETER",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:p/token-AbCdEf",
+            id="a parameter that is a secret",
+        ),
+        pytest.param("SHARED_TOKEN_SECRET", "p/the token", id="no name of a secret"),
+        pytest.param(
+            "SHARED_TOKEN_SECRET",
+            "arn:aws:ssm:eu-west-1:123456789012:parameter/p/token",
+            id="a secret that is a parameter",
+        ),
         pytest.param("AWS_ENDPOINT_URL_DYNAMODB", "file:///etc", id="an endpoint without a host"),
     ],
 )
@@ -107,6 +142,38 @@ def test_demonstration_values_are_refused_where_no_stage_is_named() -> None:
         Settings.from_environ({"TABLE_NAME": "portcullis", "SHARED_TOKEN": "hello"})
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("parameter", "/portcullis/dev/shared-token"),
+        ("parameter", "token"),
+        ("parameter", "arn:aws:ssm:eu-west-1:123456789012:parameter/p/token"),
+        ("secret", "portcullis/dev/shared-token"),
+        ("secret", "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:p/token-AbCdEf"),
+    ],
+)
+@pytest.mark.parametrize("variable", CREDENTIAL_VARIABLES)
+def test_a_credential_can_be_named_in_place_of_its_value(
+    variable: str, source: Any, name: str
+) -> None:
+    settings = Settings.from_environ({**PROD, f"{variable}_{source.upper()}": name})
+    assert settings.stored_names == {variable: StoredName(source, name)}
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ("SHARED_TOKEN", "SHARED_TOKEN_PARAMETER"),
+        ("SHARED_TOKEN", "SHARED_TOKEN_SECRET"),
+        ("QUERY_STRING_VALUE_PARAMETER", "QUERY_STRING_VALUE_SECRET"),
+    ],
+)
+def test_a_credential_has_one_source(sources: tuple[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=" and ".join(sources)) as caught:
+        Settings.from_environ({**PROD, **dict.fromkeys(sources, SECRET)})
+    assert SECRET not in str(caught.value)
+
+
 def test_an_empty_secret_counts_as_none() -> None:
     assert Settings.from_environ({**PROD, "SHARED_TOKEN": ""}).shared_token is None
 
@@ -116,6 +183,8 @@ def test_an_empty_secret_counts_as_none() -> None:
     [
         pytest.param({}, None, id="not asked for"),
         pytest.param({"STAGE_VARIABLE_VALUE": "v"}, "StageVar1", id="a value is expected"),
+        pytest.param({"STAGE_VARIABLE_VALUE_PARAMETER": "v"}, "StageVar1", id="one is stored"),
+        pytest.param({"STAGE_VARIABLE_VALUE_SECRET": "v"}, "StageVar1", id="one is stored there"),
         pytest.param({"STAGE_VARIABLES": "StageVar1=v"}, "StageVar1", id="the stage has it"),
         pytest.param({"STAGE_VARIABLES": "Other=v"}, None, id="the stage has another one"),
         pytest.param({"STAGE_VARIABLE_NAME": "Mine"}, "Mine", id="named, its value still unknown"),

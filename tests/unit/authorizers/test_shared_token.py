@@ -4,8 +4,15 @@ import pytest
 
 from chalicelib.authorizers import Principal
 from chalicelib.authorizers.shared_token import SharedToken
-from chalicelib.errors import ConfigurationError, Unauthorized
+from chalicelib.errors import (
+    ConfigurationError,
+    PortcullisError,
+    ServiceUnavailable,
+    Unauthorized,
+)
+from chalicelib.secret_values import EARLY_SECONDS, StoredSecret, Versions
 from tests.factories import NOW, authorizer_request, make_settings
+from tests.fakes import Clock, FakeSecretStore
 
 SECRET = "c0rrect-horse-battery"
 AUTHENTICATOR = SharedToken.from_settings(
@@ -51,3 +58,63 @@ def test_neither_token_is_repeated() -> None:
 def test_where_the_token_is_unknown_nobody_can_be_let_in() -> None:
     with pytest.raises(ConfigurationError, match="SHARED_TOKEN"):
         SharedToken.from_settings(make_settings(shared_token=None))
+
+
+class Rotated:
+    """An authenticator whose token is stored, what its store holds, and the time."""
+
+    def __init__(self, holds: Versions | PortcullisError) -> None:
+        self.store = FakeSecretStore(holds)
+        self.clock = Clock(NOW)
+        secret = StoredSecret("SHARED_TOKEN", self.store.fetch, self.clock, cache_seconds=300)
+        self.authenticator = SharedToken.from_settings(
+            make_settings(shared_token=None), lambda variable, value: secret
+        )
+
+    def admits(self, token: str) -> bool:
+        try:
+            request = authorizer_request(headers=[("token", token)])
+            return self.authenticator.authenticate(request) is not None
+        except Unauthorized:
+            return False
+
+
+def test_the_current_and_the_previous_token_are_let_in_and_no_older_one() -> None:
+    rotated = Rotated(Versions(SECRET, "previous", NOW + 10))
+    assert [rotated.admits(token) for token in (SECRET, "previous", "older")] == [True, True, False]
+    rotated.clock.sleep(10)
+    assert [rotated.admits(token) for token in (SECRET, "previous")] == [True, False]
+
+
+def test_a_token_that_was_just_rotated_is_let_in_before_the_cache_ends() -> None:
+    rotated = Rotated(Versions("previous"))
+    assert not rotated.admits(SECRET)
+    rotated.store.holds = Versions(SECRET, "previous", NOW + 3600)
+    rotated.clock.sleep(EARLY_SECONDS)
+    assert rotated.admits(SECRET)
+    assert rotated.admits("previous")
+
+
+def test_wrong_tokens_make_no_storm_of_fetches() -> None:
+    rotated = Rotated(Versions(SECRET))
+    for number in range(100):
+        assert not rotated.admits(f"wrong-{number}")
+        rotated.clock.sleep(1)
+    assert rotated.store.fetches == 4
+
+
+@pytest.mark.parametrize(
+    "fault", [ServiceUnavailable("silent"), ConfigurationError("no such parameter")]
+)
+@pytest.mark.parametrize("token", ["", "anything", SECRET])
+def test_a_fault_of_the_store_is_neither_an_admission_nor_a_refusal(
+    fault: PortcullisError, token: str
+) -> None:
+    with pytest.raises(type(fault)):
+        Rotated(fault).admits(token)
+
+
+def test_a_client_without_a_token_does_not_make_the_store_be_asked() -> None:
+    rotated = Rotated(ServiceUnavailable("silent"))
+    assert rotated.authenticator.authenticate(authorizer_request()) is None
+    assert rotated.store.fetches == 0
