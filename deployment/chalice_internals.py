@@ -26,13 +26,34 @@ TerraformGenerator = package.TerraformGenerator
 StringFormat = planner.StringFormat
 Variable = planner.Variable
 
+TemplateMergePostProcessor = package.TemplateMergePostProcessor
+
+# Without effect where what they delete is gone already.
+DELETING_CALLS = (
+    "delete_function",
+    "delete_log_group",
+    "delete_rest_api",
+    "delete_role",
+    "delete_websocket_api",
+    "remove_lambda_event_source",
+)
+
 RELIED_ON: dict[type, tuple[str, ...]] = {
     BuildStage: ("execute",),
     PlanStage: ("execute", "_plan_websocketapi"),
     ResourceSweeper: ("_plan_deletion", "_delete_log_group", "_delete_lambda_function"),
     SAMTemplateGenerator: ("generate", "_generate_websocketapi"),
     TerraformGenerator: ("_generate_websocketapi",),
-    TypedAWSClient: ("_client", "region_name", "delete_log_group", "log_group_exists"),
+    TemplateMergePostProcessor: ("process",),
+    TypedAWSClient: (
+        "_client",
+        "endpoint_dns_suffix",
+        "log_group_exists",
+        "partition_name",
+        "region_name",
+        "service_principal",
+        *DELETING_CALLS,
+    ),
     models.WebsocketAPI: (),
     models.ManagedIAMRole: (),
     models.LambdaFunction: (),

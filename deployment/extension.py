@@ -40,6 +40,7 @@ def install(app: Chalice, definition: Definition) -> None:
         "_generate_websocketapi",
         template.generate_websocket_api,
     )
+    wrap(chalice_internals.TemplateMergePostProcessor, "process", template.finish)
     wrap(chalice_internals.TerraformGenerator, "_generate_websocketapi", _refuse_terraform)
     aws_calls.install()
     removal.install()
