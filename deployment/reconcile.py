@@ -108,10 +108,12 @@ class Publisher:
         elif _differs(existing, wanted):
             self._do(self.client.update_route, RouteId=existing["RouteId"], **wanted)
 
-    def _integration_for(self, route: Route, target: str | None, unclaimed: dict[str, Json]) -> str:
-        """Keep the integration of a route if it is right, and no route before it has claimed it."""
+    def _integration_for(
+        self, route: Route, target: str | None, integrations: Mapping[str, Json]
+    ) -> str:
+        """Keep the integration a route has if it is right, which it is for no other route."""
         wanted = self._wanted_integration(route)
-        existing = unclaimed.pop((target or "").rpartition("/")[2], None)
+        existing = integrations.get((target or "").rpartition("/")[2])
         if existing is None or _differs(existing, {**_NOTHING_ELSE, **_DEFAULTS, **wanted}):
             return str(self._do(self.client.create_integration, **wanted)["IntegrationId"])
         return str(existing["IntegrationId"])

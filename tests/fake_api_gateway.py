@@ -32,6 +32,7 @@ class Audit:
 
     call: str
     stage: str
+    deployment_id: str | None
     is_open: bool
     is_broken: bool
     """Whether something published may not invoke its function."""
@@ -255,7 +256,11 @@ class FakeApiGateway:
         for name, stage in self.stages.items():
             if stage.get("AutoDeploy") and call not in {"allow", "revoke_others"}:
                 self.publish(name, "made by itself")
-            self.audits.append(Audit(call, name, self.is_open(name), self.is_broken(name)))
+            self.audits.append(
+                Audit(
+                    call, name, stage.get("DeploymentId"), self.is_open(name), self.is_broken(name)
+                )
+            )
         return result
 
 

@@ -170,8 +170,11 @@ def test_publishing_ends_in_the_blueprint_wherever_it_starts(
     gateway: FakeApiGateway, blueprint: Blueprint
 ) -> None:
     was_open = gateway.is_open("api")
+    before = gateway.stages.get("api", {}).get("DeploymentId")
     publish(gateway, blueprint)
     assert_is(gateway, blueprint)
+    seen = {audit.deployment_id for audit in gateway.audits}
+    assert seen <= {before, gateway.stages["api"]["DeploymentId"]}  # nothing half done
     assert was_open or not any(audit.is_open for audit in gateway.audits)
     assert not gateway.is_open("api")
 
@@ -299,3 +302,48 @@ def first_call_of(gateway: FakeApiGateway, blueprint: Blueprint, call: str) -> i
             if str(failure) == call:
                 return number
     raise AssertionError(f"no {call} in a run")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"CredentialsArn": "arn:aws:iam::123456789012:role/another"},
+        {"RequestParameters": {"integration.request.header.a": "'b'"}},
+        {"RequestTemplates": {"$default": "{}"}},
+        {"TemplateSelectionExpression": "$request.body.kind"},
+        {"PassthroughBehavior": "NEVER"},
+        {"TimeoutInMillis": 50},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_an_integration_that_has_more_than_it_should_is_replaced(more: dict[str, Any]) -> None:
+    blueprint = make_blueprint()
+    gateway = published(blueprint)
+    integration_id = next(iter(gateway.integrations))
+    gateway.integrations[integration_id] |= more
+    publish(gateway, blueprint)
+    assert integration_id not in gateway.integrations
+    assert gateway.mutations.count("create_deployment") == 1
+
+
+def test_an_integration_without_what_api_gateway_adds_by_itself_is_kept() -> None:
+    blueprint = make_blueprint()
+    gateway = published(blueprint)
+    for integration in gateway.integrations.values():
+        del integration["PassthroughBehavior"], integration["TimeoutInMillis"]
+    publish(gateway, blueprint)
+    assert gateway.mutations == ["allow", "revoke_others"]
+
+
+def test_what_is_put_right_is_published() -> None:
+    blueprint = make_blueprint()
+    gateway = published(blueprint)
+    next(iter(gateway.routes.values()))["ApiKeyRequired"] = True
+    publish(gateway, blueprint)
+    assert gateway.mutations == [
+        "allow",
+        "update_route",
+        "create_deployment",
+        "update_stage",
+        "revoke_others",
+    ]
