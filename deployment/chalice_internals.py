@@ -6,6 +6,7 @@ Chalice promises none of them. A release that moves one is refused before anythi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ RELIED_ON: dict[type, tuple[str, ...]] = {
     PlanStage: ("execute", "_plan_websocketapi"),
     ResourceSweeper: ("_plan_deletion", "_delete_log_group", "_delete_lambda_function"),
     SAMTemplateGenerator: ("generate", "_generate_websocketapi"),
-    TerraformGenerator: ("_generate_websocketapi",),
+    TerraformGenerator: ("generate",),
     TemplateMergePostProcessor: ("process",),
     TypedAWSClient: (
         "_client",
@@ -128,6 +129,7 @@ def wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
     if getattr(original, "__portcullis__", False):
         return
 
+    @functools.wraps(original)
     def replacement(self: Any, *args: Any, **kwargs: Any) -> Any:
         return wrapper(original, self, *args, **kwargs)
 
