@@ -6,6 +6,7 @@ It runs functions' code and asks nobody who they are: it must listen nowhere els
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -61,14 +62,17 @@ class LocalEmulator:
             )
         self._wait()
 
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """What a program that uses AWS needs to find it; a request is not waited for as on AWS."""
+    def environ(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment in which every program finds this one, and none finds AWS."""
         return {
+            **{name: value for name, value in base.items() if not name.startswith("AWS_")},
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_DATA_PATH": str(_quick_waiters(self._directory)),
         }
 

@@ -35,7 +35,9 @@ def emulator() -> Iterator[LocalEmulator]:
 @pytest.fixture
 def parrot(emulator: LocalEmulator, tmp_path: Path) -> Iterator[ChaliceProject]:
     """An app that nothing else in the account has to do with; undeployed at the end."""
-    project = ChaliceProject.parrot(tmp_path, f"parrot{next(_numbers)}", emulator.environ)
+    project = ChaliceProject.parrot(
+        tmp_path, f"parrot{next(_numbers)}", emulator.environ(os.environ)
+    )
     yield project
     project.run("delete", "--stage", "dev")
 
@@ -390,7 +392,7 @@ def test_the_apps_roles_are_those_that_are_written_down(
     emulator: LocalEmulator, tmp_path: Path
 ) -> None:
     """And so the same as in the packaged template, which is held to the same list."""
-    project = ChaliceProject.copy(tmp_path, emulator.environ)
+    project = ChaliceProject.copy(tmp_path, emulator.environ(os.environ))
     project.run("deploy", "--stage", "dev")
     api_id = project.deployed("websocket_api_id")
     expected = (ROOT / "tests" / "policies" / "dev.json").read_text()

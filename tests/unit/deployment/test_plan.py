@@ -158,9 +158,7 @@ def test_stores_are_recorded_so_that_they_can_be_deleted() -> None:
 def test_a_deployed_api_is_taken_up_by_its_id(api_id: str | None) -> None:
     made = execute([make_websocket_api(make_blueprint())], api_id)
     (prepare,) = [
-        it
-        for it in bare(made)
-        if getattr(it, "method_name", None) == "prepare_websocket_api"
+        it for it in bare(made) if getattr(it, "method_name", None) == "prepare_websocket_api"
     ]
     assert prepare.params["deployed_api_id"] == api_id
 
