@@ -13,10 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import botocore
 import botocore.session
@@ -35,8 +35,13 @@ class EmulatorFailed(Exception):
 class LocalEmulator:
     """A running emulator. What it holds is in memory, and ends with it."""
 
-    def __init__(self, environ: Mapping[str, str], port: int = 0) -> None:
-        """Start it on ``port`` (0: any free one); ``environ`` says where programs are found."""
+    def __init__(
+        self, environ: Mapping[str, str], port: int = 0, services: Sequence[str] = ()
+    ) -> None:
+        """Start it on ``port`` (0: any free one); ``environ`` says where programs are found.
+
+        ``services`` are MiniStack's names for them; none named are all.
+        """
         self._directory = Path(tempfile.mkdtemp(prefix="emulator-"))
         self.log = self._directory / "log"
         self.endpoint_url = f"http://{HOST}:{port or _free_port()}"
@@ -52,6 +57,7 @@ class LocalEmulator:
                     "IOT_MTLS_ENABLED": "0",
                     "SFTP_ENABLED": "0",
                     "LOG_LEVEL": "WARNING",
+                    "SERVICES": ",".join(services),
                     "TMPDIR": str(self._directory),
                 },
                 cwd=self._directory,
@@ -104,7 +110,7 @@ class LocalEmulator:
             self.process.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def __enter__(self) -> LocalEmulator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
