@@ -83,9 +83,10 @@ class StoredSecret:
         cache_seconds: float,
         refused: frozenset[str] = frozenset(),
     ) -> None:
-        """``name`` is for people; ``refused`` values are never accepted; ``now`` as wall clock.
+        """``name`` is for people; ``refused`` values are never accepted.
 
-        A monotonic clock stands still while Lambda keeps the environment frozen.
+        ``now`` is in epoch seconds, for a monotonic clock may stand still while Lambda keeps an
+        environment frozen; ``cache_seconds`` are no fewer than ``EARLY_SECONDS``.
         """
         self._name = name
         self._fetch = fetch
@@ -96,7 +97,7 @@ class StoredSecret:
         self._versions: Versions | None = None
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
-        self._problem: PortcullisError | None = None
+        self._problem: PortcullisError = ServiceUnavailable(f"secret {name}: not fetched")
 
     def values(self) -> tuple[str, ...]:
         """Return the current value, and for a while after a rotation the previous one."""
@@ -116,7 +117,7 @@ class StoredSecret:
         with self._lock:
             now = self._now()
             is_new = self._refresh(now)
-            if self._problem is not None and not self._is_fresh(now):
+            if not self._is_fresh(now):
                 raise self._problem.with_traceback(None)
             return is_new
 
@@ -134,7 +135,6 @@ class StoredSecret:
             self._fail(error, now)
             return False
         self._fetched_at = now
-        self._problem = None
         return True
 
     def _checked(self, versions: Versions) -> Versions:
@@ -161,9 +161,8 @@ class StoredSecret:
     def _accepted(self, now: float) -> tuple[str, ...]:
         versions = self._versions
         too_old = now - self._fetched_at >= self._cache_seconds + MAX_STALE_SECONDS
-        if versions is None or (too_old and self._problem is not None):
-            problem = self._problem or ServiceUnavailable(f"secret {self._name}: not fetched")
-            raise problem.with_traceback(None)
+        if versions is None or too_old:
+            raise self._problem.with_traceback(None)
         if versions.previous is None or now >= versions.previous_until:
             return (versions.current,)
         return versions.current, versions.previous

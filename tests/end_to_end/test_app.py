@@ -180,6 +180,7 @@ def test_the_demonstration_token_is_refused_outside_the_local_stage() -> None:
 
 
 def test_without_a_token_another_stage_lets_nobody_in() -> None:
-    with GatewayProcess("--stage", "dev") as gateway:
+    nowhere = {"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1"}
+    with GatewayProcess("--stage", "dev", environment=nowhere) as gateway:
         assert gateway.refusal(header=TOKEN) == 500
         assert not gateway.items("portcullis-dev")

@@ -168,6 +168,27 @@ def test_a_clear_answer_of_the_store_ends_the_old_value_at_once(
         stored.after(1, DOWN).values()
 
 
+def test_a_clear_answer_counts_though_the_cached_value_is_young_and_so_does_the_next_one() -> None:
+    stored = Stored(Versions(OLD))
+    stored.secret.values()
+    with pytest.raises(ConfigurationError, match="SHARED_TOKEN"):
+        stored.after(EARLY_SECONDS, GONE).reread()
+    assert stored.after(1, Versions(NEW)).values() == (NEW,)
+
+
+def test_a_fault_of_the_program_is_not_taken_for_an_answer() -> None:
+    stored = Stored(Versions(NEW))
+
+    def fetch() -> Versions:
+        raise KeyError("Parameter")
+
+    secret = StoredSecret("SHARED_TOKEN", fetch, stored.clock, cache_seconds=CACHE_SECONDS)
+    with pytest.raises(KeyError):
+        secret.values()
+    with pytest.raises(ServiceUnavailable, match="SHARED_TOKEN: not fetched"):
+        secret.values()
+
+
 @pytest.mark.parametrize("previous", ["hello", "", None])
 def test_a_demonstration_value_that_was_mended_is_not_accepted_for_a_rotation(
     previous: str | None,
