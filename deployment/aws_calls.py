@@ -7,7 +7,7 @@ from typing import Any
 
 from chalice.awsclient import TypedAWSClient
 
-from deployment import permissions, policies, reconcile, stores
+from deployment import observability, permissions, policies, reconcile, stores
 from deployment.blueprint import Blueprint
 from deployment.errors import DeploymentRefused
 
@@ -61,6 +61,10 @@ def publish_websocket_api(
         names["ApiId"],
         blueprint,
         invocation_uri,
+        policies.fill_names(
+            observability.access_log_settings(blueprint),
+            lambda text: policies.substitute(text, names),
+        ),
     )
     publisher.publish(
         lambda authorizer_id: _sync_websocket_permissions(aws, blueprint, names, authorizer_id)

@@ -81,6 +81,10 @@ class Blueprint:
         text = json.dumps(snapshot, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def deployment_description(self) -> str:
+        """Return what a deployment is described by, which tells whether it is an old one."""
+        return f"content {self.content_hash()}"
+
 
 def build(
     definition: Mapping[str, Any],

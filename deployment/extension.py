@@ -15,7 +15,16 @@ from chalice.app import Chalice
 from chalice.config import Config
 from chalice.deploy import models
 
-from deployment import aws_calls, blueprint, chalice_internals, options, plan, removal, template
+from deployment import (
+    aws_calls,
+    blueprint,
+    chalice_internals,
+    observability_plan,
+    options,
+    plan,
+    removal,
+    template,
+)
 from deployment.blueprint import Blueprint
 from deployment.chalice_internals import wrap
 from deployment.errors import DeploymentRefused
@@ -42,6 +51,7 @@ def install(app: Chalice, definition: Definition) -> None:
     )
     wrap(chalice_internals.TerraformGenerator, "_generate_websocketapi", _refuse_terraform)
     aws_calls.install()
+    observability_plan.install()
     removal.install()
 
 

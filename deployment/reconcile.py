@@ -20,13 +20,15 @@ Json = dict[str, Any]
 class Publisher:
     """Works on one API through boto3's ``apigatewayv2`` client.
 
-    ``invocation_uri`` makes the URI of a function that integrations call.
+    ``invocation_uri`` makes the URI of a function that integrations call; ``access_log`` is where
+    and what the stage logs, if it does.
     """
 
     client: Any
     api_id: str
     blueprint: Blueprint
     invocation_uri: Callable[[str], str]
+    access_log: Mapping[str, str] | None = None
     changed: bool = field(default=False, init=False)
 
     def publish(self, permit: Callable[[str], None]) -> None:
@@ -130,8 +132,8 @@ class Publisher:
                 self._do(self.client.delete_authorizer, AuthorizerId=authorizer["AuthorizerId"])
 
     def _deploy(self, stage: Mapping[str, Any] | None) -> None:
-        settings = stage_settings(self.blueprint)
-        description = f"content {self.blueprint.content_hash()}"
+        settings = stage_settings(self.blueprint, self.access_log)
+        description = self.blueprint.deployment_description()
         if stage is None or self.changed or self._deployed(stage) != description:
             deployment = self.client.create_deployment(ApiId=self.api_id, Description=description)
             settings["DeploymentId"] = deployment["DeploymentId"]
@@ -140,6 +142,8 @@ class Publisher:
             self.client.create_stage(**self._stage_key(), **settings, Tags=tags)
         elif _differs(stage, settings):
             self.client.update_stage(**self._stage_key(), **settings)
+        if stage and stage.get("AccessLogSettings") and not self.access_log:
+            self.client.delete_access_log_settings(**self._stage_key())
 
     def _deployed(self, stage: Mapping[str, Any]) -> str | None:
         if not stage.get("DeploymentId"):
@@ -176,9 +180,10 @@ def items(client: Any, operation: str, **parameters: Any) -> Iterator[Json]:
         token = {"NextToken": page["NextToken"]}
 
 
-def stage_settings(blueprint: Blueprint) -> Json:
+def stage_settings(blueprint: Blueprint, access_log: Mapping[str, Any] | None) -> Json:
     """Return what a stage has beside its deployment, in the words of ``UpdateStage``."""
     return {
+        **({"AccessLogSettings": dict(access_log)} if access_log else {}),
         "AutoDeploy": False,
         "StageVariables": dict(blueprint.stage_variables),
         "DefaultRouteSettings": {

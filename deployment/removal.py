@@ -7,12 +7,13 @@ from typing import Any
 
 from chalice.deploy import models
 
+from deployment import observability_plan
 from deployment.chalice_internals import ResourceSweeper
 
 
 def install() -> None:
     """Teach Chalice's sweeper the kinds of resources it does not know."""
-    for kind in ("table", "queue"):
+    for kind in ("table", "queue", *observability_plan.KINDS):
         setattr(ResourceSweeper, f"_delete_{kind}", _deletion(kind))
 
 
@@ -29,6 +30,7 @@ def _deletion(kind: str) -> Callable[[Any, Mapping[str, Any]], dict[str, Any]]:
     def delete(sweeper: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         name = values[f"{kind}_name"]
         call = models.APICall(method_name=f"delete_{kind}", params={"name": name})
-        return {"instructions": (call,), "message": f"Deleting {kind}: {name}\n"}
+        label = kind.replace("_", " ")
+        return {"instructions": (call,), "message": f"Deleting {label}: {name}\n"}
 
     return delete

@@ -15,7 +15,7 @@ from typing import Any
 from chalice.deploy import models
 from chalice.utils import to_cfn_resource_name
 
-from deployment import http_api, permissions, plan, policies
+from deployment import http_api, observability, permissions, plan, policies
 from deployment.blueprint import AUTHORIZER_NAME, CHALICE_ROUTES, Blueprint, Route
 from deployment.errors import DeploymentRefused
 from deployment.naming import log_group
@@ -26,6 +26,7 @@ Resources = dict[str, Any]
 API = {"Ref": "WebsocketAPI"}
 AUTHORIZER = "WebsocketAuthorizerOnConnect"
 DEPLOYMENT = "WebsocketAPIDeployment"
+ACCESS_LOG_GROUP = "WebsocketAccessLogGroup"
 _INVOKE_PERMISSION = "AWS::Lambda::Permission"
 _DYNAMIC = {
     "ApiId": "${WebsocketAPI}",
@@ -48,6 +49,7 @@ def generate(original: Callable[..., Any], generator: Any, resources: Sequence[A
     _add(found, _tables(blueprint))
     _add(found, _queues(blueprint))
     _give_log_groups(found, resources)
+    _add(found, _observability(blueprint, found))
     _narrow_http_permissions(found, resources)
     return template
 
@@ -198,10 +200,14 @@ def _publish(found: Resources, blueprint: Blueprint) -> None:
     deployment = found.pop(DEPLOYMENT)
     deployment["DependsOn"] = sorted(routes)
     # What a stack no longer has is deleted after the stage has moved on.
+    deployment["Properties"]["Description"] = blueprint.deployment_description()
     found[deployment_id] = deployment
+    access_log = policies.fill_names(observability.access_log_settings(blueprint), as_sub)
+    if access_log:
+        found["WebsocketAPIStage"].setdefault("DependsOn", []).append(ACCESS_LOG_GROUP)
     found["WebsocketAPIStage"]["Properties"] |= {
         "DeploymentId": {"Ref": deployment_id},
-        **stage_settings(blueprint),
+        **stage_settings(blueprint, access_log),
         "Tags": dict(blueprint.tags),
     }
 
@@ -241,6 +247,50 @@ def _queues(blueprint: Blueprint) -> Resources:
     return made
 
 
+def _observability(blueprint: Blueprint, found: Resources) -> Resources:
+    functions = {
+        f"function_{name}": f"${{{_function_id(name, found)}}}" for name in blueprint.functions
+    }
+
+    def fill(text: str) -> dict[str, str]:
+        return {"Fn::Sub": policies.substitute(text, {**_DYNAMIC, **functions})}
+
+    made: Resources = {}
+    for it in observability.resources(blueprint):
+        name = to_cfn_resource_name(it.name.rpartition(":")[2])
+        properties = policies.fill_names(dict(it.properties), fill)
+        made[f"{name}{it.type.rpartition(':')[2]}"] = {
+            "Type": it.type,
+            **_after_log_group(it.properties.get("LogGroupName"), found),
+            "Properties": properties,
+        }
+    if blueprint.options.access_logs:
+        made[ACCESS_LOG_GROUP] = {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {
+                "LogGroupName": observability.access_log_group(blueprint),
+                "RetentionInDays": blueprint.options.access_log_retention_days,
+                "Tags": _tag_list(blueprint),
+            },
+        }
+    return made
+
+
+def _after_log_group(name: str | None, found: Resources) -> dict[str, Any]:
+    groups = [
+        group_id
+        for group_id, it in found.items()
+        if name and it["Properties"].get("LogGroupName") == name
+    ]
+    return {"DependsOn": groups} if groups else {}
+
+
+def _function_id(resource_name: str, found: Resources) -> str:
+    """Return a function's logical id; Chalice renames the one behind the routes."""
+    function_id = to_cfn_resource_name(resource_name)
+    return function_id if function_id in found else "APIHandler"
+
+
 def _tag_list(blueprint: Blueprint) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in sorted(blueprint.tags.items())]
 
@@ -252,10 +302,9 @@ def _give_log_groups(found: Resources, resources: Sequence[Any]) -> None:
             continue
         group_id = to_cfn_resource_name(function.log_group.resource_name)
         found[group_id]["Properties"]["LogGroupName"] = log_group(function.function_name)
-        function_id = to_cfn_resource_name(function.resource_name)
-        # Chalice renames the one behind the routes.
-        function_id = function_id if function_id in found else "APIHandler"
-        found[function_id]["Properties"]["LoggingConfig"] = {"LogGroup": {"Ref": group_id}}
+        found[_function_id(function.resource_name, found)]["Properties"]["LoggingConfig"] = {
+            "LogGroup": {"Ref": group_id}
+        }
 
 
 def _narrow_http_permissions(found: Resources, resources: Sequence[Any]) -> None:
