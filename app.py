@@ -12,7 +12,7 @@ from typing import Any
 
 from chalice.app import Chalice, Response, WebsocketEvent
 
-from chalicelib import __version__, api, bootstrap
+from chalicelib import __version__, api, bootstrap, settings
 from chalicelib.authorizers import AuthorizerRequest, authenticate
 from chalicelib.connections import Connection, authorized_principal, request_context
 from chalicelib.errors import ConnectionGone, Unauthorized
@@ -103,4 +103,9 @@ def _log(
 if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages
     import deployment
 
-    deployment.install(app, websocket_api_definition)
+    deployment.install(
+        app,
+        websocket_api_definition,
+        credential_variables=settings.CREDENTIAL_VARIABLES,
+        demonstration_values=settings.DEMONSTRATION_VALUES,
+    )
