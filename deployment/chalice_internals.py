@@ -6,6 +6,7 @@ Chalice promises none of them. A release that moves one is refused before anythi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,13 +30,34 @@ TerraformGenerator = package.TerraformGenerator
 StringFormat = planner.StringFormat
 Variable = planner.Variable
 
+TemplateMergePostProcessor = package.TemplateMergePostProcessor
+
+# Without effect where what they delete is gone already.
+DELETING_CALLS = (
+    "delete_function",
+    "delete_log_group",
+    "delete_rest_api",
+    "delete_role",
+    "delete_websocket_api",
+    "remove_lambda_event_source",
+)
+
 RELIED_ON: dict[type, tuple[str, ...]] = {
     BuildStage: ("execute",),
     PlanStage: ("execute", "_plan_websocketapi"),
     ResourceSweeper: ("_plan_deletion", "_delete_log_group", "_delete_lambda_function"),
     SAMTemplateGenerator: ("generate", "_generate_websocketapi"),
-    TerraformGenerator: ("_generate_websocketapi",),
-    TypedAWSClient: ("_client", "region_name", "delete_log_group", "log_group_exists"),
+    TerraformGenerator: ("generate",),
+    TemplateMergePostProcessor: ("process",),
+    TypedAWSClient: (
+        "_client",
+        "endpoint_dns_suffix",
+        "log_group_exists",
+        "partition_name",
+        "region_name",
+        "service_principal",
+        *DELETING_CALLS,
+    ),
     models.WebsocketAPI: (),
     models.ManagedIAMRole: (),
     models.LambdaFunction: (),
@@ -123,6 +145,7 @@ def wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
     if getattr(original, "__portcullis__", False):
         return
 
+    @functools.wraps(original)
     def replacement(self: Any, *args: Any, **kwargs: Any) -> Any:
         return wrapper(original, self, *args, **kwargs)
 

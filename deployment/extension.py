@@ -72,7 +72,8 @@ def install(
         "_generate_websocketapi",
         template.generate_websocket_api,
     )
-    wrap(chalice_internals.TerraformGenerator, "_generate_websocketapi", _refuse_terraform)
+    wrap(chalice_internals.TemplateMergePostProcessor, "process", template.finish)
+    wrap(chalice_internals.TerraformGenerator, "generate", _refuse_terraform)
     aws_calls.install()
     observability_plan.install()
     removal.install()
@@ -130,7 +131,7 @@ def _complete_log_groups(resources: Sequence[Any]) -> None:
         function.log_group.log_group_name = log_group(function.function_name)
 
 
-def _refuse_terraform(original: Callable[..., None], generator: Any, *args: Any) -> None:
+def _refuse_terraform(original: Callable[..., Any], generator: Any, *args: Any) -> Any:
     if _definitions.get(generator._config.chalice_app) is None:
         return original(generator, *args)
     raise DeploymentRefused(

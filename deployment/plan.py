@@ -48,6 +48,7 @@ def fill_policies(
     resources: Sequence[Any], blueprint: Blueprint, fill_text: policies.FillText
 ) -> None:
     """Fill the names in the policy of every role that has a file of its own."""
+    _refuse_shared_roles(resources)
     for function in resources:
         policy = _own_policy(function)
         if policy is not None:
@@ -55,6 +56,21 @@ def fill_policies(
                 blueprint, function.resource_name, function.environment_variables
             )
             policy.document = policies.fill(policy.document, values, fill_text)
+
+
+def _refuse_shared_roles(resources: Sequence[Any]) -> None:
+    """A role of several functions could name the log group of one only."""
+    owners: dict[int, list[str]] = {}
+    for function in resources:
+        policy = _own_policy(function)
+        if policy is not None and policies.names(policy.document) - policies.DYNAMIC:
+            owners.setdefault(id(policy), []).append(function.resource_name)
+    shared = sorted(name for names in owners.values() if len(names) > 1 for name in names)
+    if shared:
+        raise DeploymentRefused(
+            f"{', '.join(shared)} share a role whose policy has names to fill: give each function "
+            "an iam_policy_file of its own under lambda_functions in config.json"
+        )
 
 
 def _own_policy(function: Any) -> Any:

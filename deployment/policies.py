@@ -94,18 +94,19 @@ def _secret_arn(name: str) -> str:
     return _arn("secretsmanager", f"secret:{name}-??????")
 
 
-def _names(value: object) -> set[str]:
+def names(value: object) -> set[str]:
+    """Return the names in the texts of a piece of JSON."""
     if isinstance(value, str):
         return set(DYNAMIC_NAME.findall(value))
     if isinstance(value, Mapping):
-        return set().union(*map(_names, value.values()), *map(_names, value))
+        return set().union(*map(names, value.values()), *map(names, value))
     if isinstance(value, list):
-        return set().union(*map(_names, value))
+        return set().union(*map(names, value))
     return set()
 
 
 def _is_needed(statement: Mapping[str, Any], known: frozenset[str]) -> bool:
-    unknown = _names(statement) - known
+    unknown = names(statement) - known
     if unknown and statement.get("Effect") != "Allow":
         raise DeploymentRefused(f"a policy denies something of {', '.join(sorted(unknown))}")
     return not unknown

@@ -9,6 +9,7 @@ from deployment import blueprint, options, permissions
 from deployment.blueprint import Blueprint
 from deployment.doctor.expected import Expected, Function
 from deployment.doctor.snapshot import Account, Role, Snapshot, StoredSecret, Table
+from deployment.reconcile import content_description
 
 API_ID = "api1"
 AUTHORIZER_ID = "authorizer1"
@@ -153,7 +154,7 @@ def healthy(expected: Expected) -> Snapshot:
                 },
             }
         ],
-        deployment={"Description": expected.blueprint.deployment_description()},
+        deployment={"Description": f"{content_description(expected.blueprint)}, parts 1"},
         functions={it: _configuration(it) for it in FUNCTIONS},
         permissions=_permissions(expected.blueprint),
         roles={it: _role(expected, it) for it in FUNCTIONS},

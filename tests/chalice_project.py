@@ -1,0 +1,82 @@
+"""Copies of the project for Chalice's command line, which writes beside the config it reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+_IGNORED = shutil.ignore_patterns("__pycache__", "deployments", "deployed")
+
+
+@dataclass(frozen=True, slots=True)
+class ChaliceProject:
+    """A directory with an app, and the environment Chalice runs in."""
+
+    directory: Path
+    environ: Mapping[str, str]
+
+    @classmethod
+    def copy(cls, directory: Path, environ: Mapping[str, str] | None = None) -> ChaliceProject:
+        """Copy this project, with all that Chalice's command line needs of it."""
+        project = directory / "project"
+        for name in ("chalicelib", "deployment", ".chalice"):
+            shutil.copytree(ROOT / name, project / name, ignore=_IGNORED)
+        for name in ("app.py", "requirements.txt"):
+            shutil.copy(ROOT / name, project)
+        return cls(project, {**os.environ, **(environ or {})})
+
+    def run(
+        self, *arguments: str, check: bool = True, seconds: float = 120.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``chalice``, as it is installed."""
+        completed = self.start(*arguments)
+        try:
+            output, errors = completed.communicate(timeout=seconds)
+        finally:
+            completed.kill()
+        if check and completed.returncode:
+            raise AssertionError(f"chalice {' '.join(arguments)}: {output}{errors}")
+        return subprocess.CompletedProcess(arguments, completed.returncode, output, errors)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys; from chalice.cli import main; sys.exit(main())",
+                *arguments,
+            ],
+            cwd=self.directory,
+            env=dict(self.environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def package(self, stage: str, *options: str) -> dict[str, Any]:
+        """Package a stage and return the template; its files are in ``out``."""
+        self.run("package", "--stage", stage, *options, "out")
+        template: dict[str, Any] = json.loads((self.directory / "out" / "sam.json").read_text())
+        return template
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        file = self.directory / path
+        before = file.read_text()
+        after = change(before)
+        assert after != before, f"nothing to change in {path}"
+        file.write_text(after)
+
+    def configure(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change config.json in place."""
+        file = self.directory / ".chalice" / "config.json"
+        config = json.loads(file.read_text())
+        change(config)
+        file.write_text(json.dumps(config, indent=2))
