@@ -8,6 +8,7 @@ function, by the name of Chalice's resource, which CloudFormation chooses itself
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,9 +104,9 @@ def namespace(blueprint: Blueprint) -> str:
 
 def dead_letter_queues(blueprint: Blueprint) -> list[str]:
     """Return the queues that others name in their redrive policy."""
-    targets = [json.dumps(it.get("RedrivePolicy", "")) for it in blueprint.queues]
+    targets = " ".join(json.dumps(it.get("RedrivePolicy", "")) for it in blueprint.queues)
     names = [str(it["QueueName"]) for it in blueprint.queues]
-    return [name for name in names if any(f":{name}" in target for target in targets)]
+    return [it for it in names if re.search(rf":{re.escape(it)}(?![\w.-])", targets)]
 
 
 def _fault_filters(blueprint: Blueprint) -> Iterator[Described]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from botocore.exceptions import ClientError
 from chalice.awsclient import TypedAWSClient
 from chalice.deploy import models
 
@@ -13,6 +14,8 @@ from deployment import observability, policies
 from deployment.blueprint import Blueprint
 from deployment.errors import DeploymentRefused
 
+# The code and the name of one and the same error; which of them comes depends on the protocol.
+_NO_SUCH_DASHBOARD = {"ResourceNotFound", "DashboardNotFoundError"}
 KINDS = ("alarm", "dashboard", "metric_filter")
 Planned = tuple[list[Any], dict[int, str]]
 
@@ -147,11 +150,11 @@ def delete_alarm(aws: Any, name: str) -> None:
 
 def delete_dashboard(aws: Any, name: str) -> None:
     """Delete a dashboard, if it is still there."""
-    client = aws._client("cloudwatch")
     try:
-        client.delete_dashboards(DashboardNames=[name])
-    except client.exceptions.DashboardNotFoundError:
-        return
+        aws._client("cloudwatch").delete_dashboards(DashboardNames=[name])
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _NO_SUCH_DASHBOARD:
+            raise
 
 
 def delete_metric_filter(aws: Any, name: str) -> None:

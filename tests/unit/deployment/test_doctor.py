@@ -14,10 +14,10 @@ from deployment.doctor import report
 from deployment.doctor.expected import Expected
 from deployment.doctor.findings import Level
 from deployment.doctor.snapshot import Denied, Role, Snapshot, StoredSecret, Table
-from tests.stages import (
+from tests.unit.deployment.blueprints import FUNCTIONS
+from tests.unit.deployment.stages import (
     API_ID,
     AUTHORIZER_ID,
-    FUNCTIONS,
     healthy,
     invocation_uri,
     make_expected,
@@ -26,7 +26,7 @@ from tests.stages import (
 
 TODAY = date(2026, 11, 20)
 Break = Callable[[Snapshot], None]
-OF_CONNECT = "/aws/lambda/shop-dev-websocket_connect"
+OF_CONNECT = "/aws/lambda/parrot-dev-websocket_connect"
 API_ARN = f"arn:aws:execute-api:eu-west-1:111122223333:{API_ID}"
 
 
@@ -118,13 +118,15 @@ def without(attribute: str, name: str, key: str) -> Break:
     return change
 
 
+KEY = [{"AttributeName": "pk", "KeyType": "HASH"}]
+ANOTHER_KEY = [{"AttributeName": "id", "KeyType": "HASH"}]
 OLD = "stage: it is on an old deployment, or one that was not made here: clients do not get what "
 OLD += "is defined now"
 SCAN = {"Effect": "Allow", "Action": "dynamodb:Scan", "Resource": "*"}
 BROKEN: dict[str, tuple[Break, list[str]]] = {
     "a second API": (
         lambda found: setattr(found, "apis", [*(found.apis or []), {"ApiId": "api0"}]),
-        ["api: there are 2 WebSocket APIs named shop-dev-websocket-api: api0, api1"],
+        ["api: there are 2 WebSocket APIs named parrot-dev-websocket-api: api0, api1"],
     ),
     "routes selected otherwise": (
         put("api", {"ApiId": API_ID, "RouteSelectionExpression": "$request.body.route"}),
@@ -189,8 +191,8 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
     "an old deployment": (put("deployment", {"Description": "content 0"}), [OLD]),
     "no deployment": (put("deployment", None), [OLD]),
     "another stage variable": (
-        stage_set(StageVariables={"colour": "red", "size": "1"}),
-        ["stage: stage variables differ: colour, size"],
+        stage_set(StageVariables={"StageVar1": "other", "size": "1"}),
+        ["stage: stage variables differ: StageVar1, size"],
     ),
     "other throttling": (
         stage_set(DefaultRouteSettings={"ThrottlingRateLimit": 5.0, "ThrottlingBurstLimit": 2000}),
@@ -202,51 +204,51 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
     ),
     "a missing function": (
         put("functions", None, "websocket_connect"),
-        ["functions: function shop-dev-websocket_connect is missing"],
+        ["functions: function parrot-dev-websocket_connect is missing"],
     ),
     "other variables": (
         connect_set(Environment={"Variables": {"STAGE": "prod", "EXTRA": "1"}}),
         [
-            "functions: shop-dev-websocket_connect: variable TOKEN_PARAMETER is missing",
-            "functions: shop-dev-websocket_connect: variable EXTRA is not in config.json",
-            "functions: shop-dev-websocket_connect: variable STAGE has another value",
+            "functions: parrot-dev-websocket_connect: variable TOKEN_PARAMETER is missing",
+            "functions: parrot-dev-websocket_connect: variable EXTRA is not in config.json",
+            "functions: parrot-dev-websocket_connect: variable STAGE has another value",
         ],
     ),
     "other memory": (
         connect_set(MemorySize=128),
-        ["functions: shop-dev-websocket_connect: MemorySize is 128, not 256"],
+        ["functions: parrot-dev-websocket_connect: MemorySize is 128, not 256"],
     ),
     "too much time": (
         connect_set(Timeout=29),
         [
-            "functions: shop-dev-websocket_connect: Timeout is 29, not 10",
-            "functions: shop-dev-websocket_connect may run 29 s, but API Gateway gives it up after "
-            "29: a fault would look like a slow network",
+            "functions: parrot-dev-websocket_connect: Timeout is 29, not 10",
+            "functions: parrot-dev-websocket_connect may run 29 s, but API Gateway gives it up "
+            "after 29: a fault would look like a slow network",
         ],
     ),
     "a deprecated runtime": (
         connect_set(Runtime="python3.10"),
         [
-            "functions: shop-dev-websocket_connect: python3.10 is deprecated since 2026-10-31",
+            "functions: parrot-dev-websocket_connect: python3.10 is deprecated since 2026-10-31",
         ],
     ),
     "no permission": (
         put("permissions", [], "websocket_authorizer"),
         [
-            "permissions: shop-dev-websocket_authorizer may not be invoked by "
+            "permissions: parrot-dev-websocket_authorizer may not be invoked by "
             f"{API_ARN}/authorizers/{AUTHORIZER_ID}"
         ],
     ),
     "any route may invoke": (
         permitted("websocket_connect", statement("*")),
-        [f"permissions: shop-dev-websocket_connect may be invoked by {API_ARN}/* too"],
+        [f"permissions: parrot-dev-websocket_connect may be invoked by {API_ARN}/* too"],
     ),
     "anyone may invoke": (
         permitted(
             "websocket_connect",
             {"Sid": "x", "Effect": "Allow", "Principal": "*", "SourceArn": None},
         ),
-        ["permissions: shop-dev-websocket_connect may be invoked by anyone"],
+        ["permissions: parrot-dev-websocket_connect may be invoked by anyone"],
     ),
     "any API may invoke": (
         permitted(
@@ -258,17 +260,17 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
             },
         ),
         [
-            "permissions: shop-dev-websocket_connect may be invoked by any customer of "
+            "permissions: parrot-dev-websocket_connect may be invoked by any customer of "
             "apigateway.amazonaws.com"
         ],
     ),
     "a wide role": (
         allowed(SCAN),
-        ["roles: shop-dev-websocket_connect: its role is too wide: dynamodb:Scan on *"],
+        ["roles: parrot-dev-websocket_connect: its role is too wide: dynamodb:Scan on *"],
     ),
     "a role that denies": (
         allowed({**SCAN, "Effect": "Deny"}),
-        ["roles: shop-dev-websocket_connect: its role is too wide: Deny dynamodb:Scan on *"],
+        ["roles: parrot-dev-websocket_connect: its role is too wide: Deny dynamodb:Scan on *"],
     ),
     "a managed policy": (
         lambda found: found.roles.update(
@@ -277,32 +279,35 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
             )
         ),
         [
-            "roles: shop-dev-websocket_connect: arn:aws:iam::aws:policy/X is attached to its role",
+            "roles: parrot-dev-websocket_connect: arn:aws:iam::aws:policy/X is attached to its "
+            "role",
         ],
     ),
     "no role": (
         put("roles", None, "websocket_connect"),
-        ["roles: shop-dev-websocket_connect: its role is missing"],
+        ["roles: parrot-dev-websocket_connect: its role is missing"],
     ),
     "no table": (
-        put("tables", None, "shop-dev"),
-        ["tables: table shop-dev is missing: nobody can connect"],
+        put("tables", None, "parrot-dev"),
+        ["tables: table parrot-dev is missing: nobody can connect"],
     ),
     "a table with another key": (
-        put("tables", Table([{"AttributeName": "id", "KeyType": "HASH"}], "expiresAt"), "shop-dev"),
-        ["tables: table shop-dev has another key"],
+        put(
+            "tables", Table([{"AttributeName": "id", "KeyType": "HASH"}], "expiresAt"), "parrot-dev"
+        ),
+        ["tables: table parrot-dev has another key"],
     ),
     "TTL off": (
-        put("tables", Table([{"AttributeName": "pk", "KeyType": "HASH"}], None), "shop-dev"),
-        ["tables: table shop-dev keeps what has expired: TTL is off"],
+        put("tables", Table(KEY, None), "parrot-dev"),
+        ["tables: table parrot-dev keeps what has expired: TTL is off"],
     ),
     "TTL by another attribute": (
-        put("tables", Table([{"AttributeName": "pk", "KeyType": "HASH"}], "ttl"), "shop-dev"),
-        ["tables: table shop-dev lets items expire by ttl, not expiresAt"],
+        put("tables", Table(KEY, "ttl"), "parrot-dev"),
+        ["tables: table parrot-dev lets items expire by ttl, not expiresAt"],
     ),
     "no queue": (
-        put("queues", False, "shop-dev-jobs"),
-        ["queues: queue shop-dev-jobs is missing"],
+        put("queues", False, "parrot-dev"),
+        ["queues: queue parrot-dev is missing"],
     ),
     "no log group": (
         put("log_groups", None, OF_CONNECT),
@@ -449,12 +454,12 @@ def test_options_that_are_on_must_be_there() -> None:
     expected = make_expected(alarms=True, dashboard=True, access_logs=True)
     found = healthy(expected)
     found.alarms, found.dashboards = set(), set()
-    group = "/aws/apigateway/shop-dev-websocket-api-api"
+    group = "/aws/apigateway/parrot-dev-websocket-api-api"
     found.log_groups[group] = None
     found.account = replace(found.account, cloudwatch_role=None)
     complaints = said(found, expected)
-    assert "options: alarm shop-dev-authorizer-faults is missing" in complaints
-    assert "options: dashboard shop-dev is missing" in complaints
+    assert "options: alarm parrot-dev-authorizer-faults is missing" in complaints
+    assert "options: dashboard parrot-dev is missing" in complaints
     assert "options: access_logs is on, but the stage writes none" in complaints
     assert f"log groups: log group {group} is missing: its lines are lost" in complaints
     assert sum("has no role in this account" in it for it in complaints) == 1

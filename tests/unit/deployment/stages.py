@@ -10,32 +10,19 @@ from deployment.blueprint import Blueprint
 from deployment.doctor.expected import Expected, Function
 from deployment.doctor.snapshot import Account, Role, Snapshot, StoredSecret, Table
 from deployment.reconcile import content_description
+from tests.unit.deployment.blueprints import (
+    DEAD_LETTERS,
+    FUNCTIONS,
+    QUEUE,
+    TABLE,
+    make_blueprint,
+    make_definition,
+)
 
 API_ID = "api1"
 AUTHORIZER_ID = "authorizer1"
 NAMES = {"Partition": "aws", "Region": "eu-west-1", "AccountId": "111122223333", "ApiId": API_ID}
-FUNCTIONS = (
-    "websocket_authorizer",
-    "websocket_connect",
-    "websocket_message",
-    "websocket_disconnect",
-)
-TABLE = {
-    "TableName": "shop-dev",
-    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-    "TimeToLiveSpecification": {"AttributeName": "expiresAt", "Enabled": True},
-}
-QUEUES = (
-    {"QueueName": "shop-dev-dead"},
-    {
-        "QueueName": "shop-dev-jobs",
-        "RedrivePolicy": {
-            "deadLetterTargetArn": ("arn:${Partition}:sqs:${Region}:${AccountId}:shop-dev-dead"),
-            "maxReceiveCount": 3,
-        },
-    },
-)
-ENVIRONMENT = {"STAGE": "dev", "TOKEN_PARAMETER": "/shop/dev/token"}
+ENVIRONMENT = {"STAGE": "dev", "TOKEN_PARAMETER": "/parrot/dev/token"}
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [
@@ -55,56 +42,30 @@ POLICY = {
 }
 
 
-def make_blueprint(*, queues: bool = True, **chosen: Any) -> Blueprint:
-    """Return the stage's blueprint; keywords are options."""
-    definition = {
-        "authorizer": {
-            "function": "websocket_authorizer",
-            "identity_sources": ["route.request.header.token"],
-        },
-        "route_selection_expression": "$request.body.action",
-        "routes": {
-            "sendmessage": {
-                "function": "websocket_message",
-                "integration_type": "AWS",
-                "request_templates": {"application/json": "{}"},
-            }
-        },
-        "stage_variables": {"colour": "blue"},
-        "tables": [TABLE],
-        "queues": QUEUES if queues else (),
-    }
-    return blueprint.build(
-        definition,
-        app_name="shop",
-        chalice_stage="dev",
-        api_name="shop-dev-websocket-api",
-        stage="api",
-        chalice_routes=["$connect", "$disconnect", "$default"],
-        functions={it: f"shop-dev-{it}" for it in FUNCTIONS},
-        tags={"aws-chalice": "version=1:stage=dev:app=shop"},
-        options=options.parse(chosen),
-    )
+def blueprint_with(**chosen: Any) -> Blueprint:
+    """Return the stage's blueprint, with queues; keywords are options."""
+    definition = make_definition(queues=[DEAD_LETTERS, QUEUE])
+    return make_blueprint(definition, options=options.parse(chosen))
 
 
 def make_expected(**chosen: Any) -> Expected:
     """Return what the stage should be; keywords are options."""
     return Expected(
-        blueprint=make_blueprint(**chosen),
+        blueprint=blueprint_with(**chosen),
         functions={
             it: Function(
-                name=f"shop-dev-{it}",
+                name=f"parrot-dev-{it}",
                 timeout=10,
                 memory_size=256,
                 environment=ENVIRONMENT,
                 policy=POLICY,
-                log_group=f"/aws/lambda/shop-dev-{it}",
+                log_group=f"/aws/lambda/parrot-dev-{it}",
                 log_retention_days=30,
             )
             for it in FUNCTIONS
         },
         rest_permissions={},
-        rest_api_name="shop",
+        rest_api_name="parrot",
         credential_variables=frozenset({"TOKEN"}),
         demonstration_values=frozenset({"hello"}),
         deployed={},
@@ -112,7 +73,7 @@ def make_expected(**chosen: Any) -> Expected:
 
 
 def function_arn(name: str) -> str:
-    return f"arn:aws:lambda:eu-west-1:111122223333:function:shop-dev-{name}"
+    return f"arn:aws:lambda:eu-west-1:111122223333:function:parrot-dev-{name}"
 
 
 def invocation_uri(name: str) -> str:
@@ -146,7 +107,7 @@ def healthy(expected: Expected) -> Snapshot:
             {
                 "StageName": "api",
                 "DeploymentId": "deployment1",
-                "StageVariables": {"colour": "blue"},
+                "StageVariables": {"StageVar1": "stageValue1"},
                 "DefaultRouteSettings": {
                     "ThrottlingRateLimit": 1000.0,
                     "ThrottlingBurstLimit": 2000,
@@ -158,9 +119,9 @@ def healthy(expected: Expected) -> Snapshot:
         functions={it: _configuration(it) for it in FUNCTIONS},
         permissions=_permissions(expected.blueprint),
         roles={it: _role(expected, it) for it in FUNCTIONS},
-        tables={"shop-dev": Table(TABLE["KeySchema"], "expiresAt")},  # type: ignore[arg-type]
-        queues={"shop-dev-dead": True, "shop-dev-jobs": True},
-        log_groups={f"/aws/lambda/shop-dev-{it}": 30 for it in FUNCTIONS},
+        tables={"parrot-dev": Table(TABLE["KeySchema"], "expiresAt")},  # type: ignore[arg-type]
+        queues={"parrot-dev-dead": True, "parrot-dev": True},
+        log_groups={f"/aws/lambda/parrot-dev-{it}": 30 for it in FUNCTIONS},
         secrets={"TOKEN_PARAMETER": StoredSecret(True, True, False)},
         account=Account("arn:aws:iam::111122223333:role/logs", 10_000, 5_000, 1_000, 1_000),
     )
