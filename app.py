@@ -4,32 +4,39 @@ The only importer of chalice. Handlers must be functions of this module, for Cha
 strings such as ``app.websocket_connect``; their names are those of the deployed functions.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Chalice, Response, WebsocketEvent
 
-from chalicelib import __version__, api, bootstrap, settings
+from chalicelib import __version__, bootstrap
 from chalicelib.authorizers import AuthorizerRequest, authenticate
 from chalicelib.connections import Connection, authorized_principal, request_context
 from chalicelib.errors import ConnectionGone, Unauthorized
 from chalicelib.messages import IncomingMessage
 from chalicelib.policy import AuthorizerResponse, authorizer_response
 
+if TYPE_CHECKING:
+    from chalicelib.api import ApiDefinition
+
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
 app.log.setLevel(logging.INFO)
 
 
-def websocket_api_definition() -> api.ApiDefinition:
+def websocket_api_definition() -> ApiDefinition:
     """Return the definition of the WebSocket API, as plain JSON data.
 
     Whatever serves or deploys this app looks up this name: it says what Chalice's decorators
     cannot (authorizer, further routes, mapping templates, stage variables, tables).
     """
+    from chalicelib import api  # noqa: PLC0415  nothing on Lambda needs it
+
     return api.definition(bootstrap.settings())
 
 
@@ -102,6 +109,7 @@ def _log(
 
 if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages
     import deployment
+    from chalicelib import settings
 
     deployment.install(
         app,
