@@ -25,6 +25,7 @@ CHALICE = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.
 API_NAME = "shop-dev-websocket-api"
 SECRET = "a-token-that-no-document-shows"
 CONNECT = "shop-dev-websocket_connect"
+FUNCTIONS = [f"websocket_{it}" for it in ("authorizer", "connect", "message", "disconnect")]
 APP = textwrap.dedent(
     '''
     """A protected WebSocket API without an HTTP API."""
@@ -116,7 +117,7 @@ CONFIG = {
     "version": "2.0",
     "app_name": "shop",
     "autogen_policy": False,
-    "iam_policy_file": "policy.json",
+    "lambda_functions": {name: {"iam_policy_file": f"{name}.json"} for name in FUNCTIONS},
     "log_retention_in_days": 7,
     "lambda_timeout": 10,
     "stages": {
@@ -175,14 +176,19 @@ class Stage:
         return next(str(it["ApiId"]) for it in apis if it["Name"] == API_NAME)
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    directory = tmp_path_factory.mktemp("project")
+def write_project(directory: Path, config: dict[str, Any]) -> None:
     (directory / ".chalice").mkdir()
     (directory / "app.py").write_text(APP)
     (directory / "requirements.txt").write_text("")
-    (directory / ".chalice" / "policy.json").write_text(json.dumps(POLICY))
-    (directory / ".chalice" / "config.json").write_text(json.dumps(CONFIG))
+    (directory / ".chalice" / "config.json").write_text(json.dumps(config))
+    for name in FUNCTIONS:
+        (directory / ".chalice" / f"{name}.json").write_text(json.dumps(POLICY))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    directory = tmp_path_factory.mktemp("project")
+    write_project(directory, CONFIG)
     with Emulator() as emulator:
         yield Stage(directory, emulator)
 
@@ -232,9 +238,7 @@ def test_options_are_deployed(deployed: Stage) -> None:
     assert "${" not in body
     alarms = deployed.client("cloudwatch").describe_alarms()["MetricAlarms"]
     functions = {d["Value"] for it in alarms for d in it["Dimensions"]}
-    assert functions == {
-        f"shop-dev-websocket_{it}" for it in ("authorizer", "connect", "message", "disconnect")
-    }
+    assert functions == {f"shop-dev-{name}" for name in FUNCTIONS}
 
 
 def detach_authorizer(stage: Stage) -> None:
@@ -385,3 +389,54 @@ def test_delete_takes_alarms_dashboard_filters_and_access_logs_along(deployed: S
     assert cloudwatch.list_dashboards()["DashboardEntries"] == []
     assert logs.describe_log_groups()["logGroups"] == []
     assert logs.describe_metric_filters()["metricFilters"] == []
+
+
+# What the emulator's CloudFormation leaves out, and that it knows no deployments.
+LEFT_OUT = {
+    "stage: AutoDeploy is on: every half-made change is published at once",
+    "stage: ThrottlingBurstLimit is None, not 2000",
+    "stage: ThrottlingRateLimit is None, not 1000.0",
+    "stage: it is on an old deployment, or one that was not made here: clients do not get what is "
+    "defined now",
+    "tables: table shop-dev keeps what has expired: TTL is off",
+}
+
+
+def without_deployment(template: dict[str, Any]) -> dict[str, Any]:
+    """Return a template the emulator can take, with its stage published at once instead."""
+    kind = "AWS::ApiGatewayV2::Deployment"
+    resources = {name: it for name, it in template["Resources"].items() if it["Type"] != kind}
+    stage = resources["WebsocketAPIStage"]["Properties"]
+    del stage["DeploymentId"]
+    stage["AutoDeploy"] = True
+    for it in resources.values():
+        if it["Type"] == "AWS::Serverless::Function":
+            it["Properties"]["CodeUri"] = "s3://shop-code/deployment.zip"
+    return {**template, "Resources": resources}
+
+
+def test_a_stack_of_cloudformation_is_found_by_its_api(tmp_path: Path) -> None:
+    environment = {"TOKEN_PARAMETER": "/shop/dev/token"}
+    write_project(tmp_path, {**CONFIG, "stages": {"dev": {"environment_variables": environment}}})
+    with Emulator() as emulator:
+        stage = Stage(tmp_path, emulator)
+        ran = stage.run(*CHALICE, "package", "--stage", "dev", "out")
+        assert ran.returncode == 0, ran.stderr
+        template = without_deployment(json.loads((tmp_path / "out" / "sam.json").read_text()))
+        stage.client("s3").create_bucket(Bucket="shop-code")
+        stage.client("s3").upload_file(
+            str(tmp_path / "out" / "deployment.zip"), "shop-code", "deployment.zip"
+        )
+        stage.client("ssm").put_parameter(Name="/shop/dev/token", Value=SECRET, Type="SecureString")
+        cloudformation = stage.client("cloudformation")
+        cloudformation.create_stack(
+            StackName="shop",
+            TemplateBody=json.dumps(template),
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        assert stage.complaints() == LEFT_OUT
+        functions = stage.client("lambda").list_functions()["Functions"]
+        assert all(it["FunctionName"].startswith("shop-Websocket") for it in functions)
