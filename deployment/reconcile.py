@@ -18,13 +18,14 @@ from deployment.blueprint import AUTHORIZER_NAME, CHALICE_ROUTES, CONNECT, Bluep
 Json = dict[str, Any]
 
 # What else an integration can have. ``UpdateIntegration`` adds to its maps and takes nothing away,
-# so one that has more than it should is replaced. What is absent is as API Gateway has it anyway.
+# so one that has more than it should is replaced.
 _NOTHING_ELSE: Json = {
     "CredentialsArn": None,
     "RequestParameters": None,
     "RequestTemplates": None,
     "TemplateSelectionExpression": None,
 }
+# What is absent is as API Gateway has it anyway.
 _DEFAULTS: Json = {"PassthroughBehavior": "WHEN_NO_MATCH", "TimeoutInMillis": 29_000}
 
 
@@ -128,6 +129,7 @@ class Publisher:
             "IntegrationMethod": "POST",
             "IntegrationType": route.integration.integration_type,
             "IntegrationUri": self.invocation_uri(route.integration.function),
+            "TimeoutInMillis": 29_000,
         }
         if route.integration.request_templates:
             wanted["RequestTemplates"] = dict(route.integration.request_templates)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
-from chalice.awsclient import ResourceDoesNotExistError
+from chalice.awsclient import ResourceDoesNotExistError, TypedAWSClient
 from chalice.deploy import models
 
 from deployment import observability_plan
-from deployment.chalice_internals import DELETING_CALLS, ResourceSweeper, TypedAWSClient, wrap
+from deployment.chalice_internals import DELETING_CALLS, ResourceSweeper, wrap
 
 _GONE = frozenset({"NoSuchEntity", "NotFoundException", "ResourceNotFoundException"})
 

@@ -109,7 +109,7 @@ def finish(
     if AUTHORIZER not in found:
         return
     connect = found[_CONNECT_ROUTE]["Properties"]
-    if connect.get("AuthorizationType", "NONE") == "NONE":
+    if connect.get("AuthorizationType") not in ("CUSTOM", "AWS_IAM"):
         raise DeploymentRefused("the merged template takes the authorizer from $connect")
     _publish(found)
 

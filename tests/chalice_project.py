@@ -33,6 +33,19 @@ class ChaliceProject:
             shutil.copy(ROOT / name, project)
         return cls(project, {**os.environ, **(environ or {})})
 
+    @classmethod
+    def parrot(
+        cls, directory: Path, app_name: str, environ: Mapping[str, str] | None = None
+    ) -> ChaliceProject:
+        """Copy the small app under another name, so that several share one account."""
+        shutil.copytree(ROOT / "tests" / "projects" / "parrot", directory / app_name)
+        shutil.copytree(ROOT / "deployment", directory / app_name / "deployment", ignore=_IGNORED)
+        project = cls(directory / app_name, {**os.environ, **(environ or {})})
+        project.edit("app.py", lambda text: text.replace('"parrot"', f'"{app_name}"'))
+        project.edit("definition.json", lambda text: text.replace("parrot", app_name))
+        project.edit(".chalice/config.json", lambda text: text.replace("parrot", app_name))
+        return project
+
     def run(
         self, *arguments: str, check: bool = True, seconds: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
@@ -74,9 +87,26 @@ class ChaliceProject:
         assert after != before, f"nothing to change in {path}"
         file.write_text(after)
 
+    def define(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change the small app's definition in place."""
+        self._change(self.directory / "definition.json", change)
+
     def configure(self, change: Callable[[dict[str, Any]], object]) -> None:
         """Change config.json in place."""
-        file = self.directory / ".chalice" / "config.json"
-        config = json.loads(file.read_text())
-        change(config)
-        file.write_text(json.dumps(config, indent=2))
+        self._change(self.directory / ".chalice" / "config.json", change)
+
+    def _change(self, file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+        values = json.loads(file.read_text())
+        change(values)
+        file.write_text(json.dumps(values, indent=2))
+
+    @property
+    def record(self) -> Path:
+        """Where Chalice keeps what it has deployed."""
+        return self.directory / ".chalice" / "deployed" / "dev.json"
+
+    def deployed(self, key: str) -> str:
+        """Return the one value of a kind that is recorded, such as ``websocket_api_id``."""
+        resources = json.loads(self.record.read_text())["resources"]
+        (value,) = [it[key] for it in resources if key in it]
+        return str(value)

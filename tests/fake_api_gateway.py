@@ -249,10 +249,10 @@ class FakeApiGateway:
         if self._calls - 1 == self.fail_at:
             raise InjectedFailure(call)
 
-    def _change(self, call: str, change: Callable[[], Any]) -> Any:
+    def _change(self, call: str, change: Callable[[], Any]) -> Json:
         self._call(call)
         self.mutations.append(call)
-        result = deepcopy(change())
+        result: Json = deepcopy(change())
         for name, stage in self.stages.items():
             if stage.get("AutoDeploy") and call not in {"allow", "revoke_others"}:
                 self.publish(name, "made by itself")

@@ -100,9 +100,10 @@ def gateways(draw: st.DrawFn) -> FakeApiGateway:
         )["AuthorizerId"]
         for first in [True, False][: draw(st.integers(0, 2))]
     ]
-    for route_key in draw(st.sets(st.sampled_from(OTHER_ROUTES))):
+    route_keys: set[str] = draw(st.sets(st.sampled_from(OTHER_ROUTES)))
+    for route_key in sorted(route_keys):
         values: dict[str, Any] = {"Target": f"integrations/{draw(st.sampled_from(integrations))}"}
-        if route_key == "$connect" and authorizers and draw(st.booleans()):
+        if route_key == "$connect" and bool(authorizers) and draw(st.booleans()):
             authorizer_id = draw(st.sampled_from(authorizers))
             values |= {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer_id}
         if draw(st.booleans()):
