@@ -91,7 +91,7 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 ) -> None:
     for function in package.functions():
         variables = function["Environment"]["Variables"]
-        assert set(variables) == {"STAGE", "TABLE_NAME"}
+        assert set(variables) == {"STAGE", "TABLE_NAME", "SHARED_TOKEN_PARAMETER"}
         assert not set(variables.values()) & DEMONSTRATION_VALUES
 
 
