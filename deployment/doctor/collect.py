@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
+from chalice.utils import to_cfn_resource_name
 
 from deployment import observability, reconcile
 from deployment.doctor import collect_stores
@@ -140,9 +141,9 @@ class Collector:
             ]
 
     def _function_name(self, resource_name: str) -> str:
-        # Logical ids as the packager makes them; Chalice renames the function behind the routes.
-        logical = "".join(part[:1].upper() + part[1:] for part in resource_name.split("_"))
-        aliases = [logical, *(["APIHandler"] if resource_name == "api_handler" else [])]
+        # As the packager makes them; Chalice renames the function behind the routes.
+        aliases = [to_cfn_resource_name(resource_name)]
+        aliases += ["APIHandler"] if resource_name == "api_handler" else []
         of_stack = [self._physical[it] for it in aliases if it in self._physical]
         return of_stack[0] if of_stack else self.expected.functions[resource_name].name
 
