@@ -508,3 +508,42 @@ def test_every_function_is_looked_at() -> None:
     found.functions = dict.fromkeys(FUNCTIONS)
     missing = [it for it in said(found) if it.startswith("functions: ") and "is missing" in it]
     assert len(missing) == len(FUNCTIONS)
+
+
+def test_a_function_behind_the_http_api_may_be_invoked_by_its_routes_only() -> None:
+    name = "parrot-dev-websocket_message"
+    expected = replace(make_expected(), rest_permissions={name: ["api/GET/health"]})
+    found = healthy(expected)
+    found.rest_api_id = "rest1"
+    rest = "arn:aws:execute-api:eu-west-1:111122223333:rest1"
+    assert said(found, expected) == [
+        f"permissions: {name} may not be invoked by {rest}/api/GET/health"
+    ]
+    permitted("websocket_message", statement("api/GET/health", "rest1"))(found)
+    assert said(found, expected) == []
+    permitted("websocket_message", statement("*/*/*", "rest1"))(found)
+    assert said(found, expected) == [f"permissions: {name} may be invoked by {rest}/*/*/* too"]
+
+
+def test_a_role_chalice_writes_by_itself_is_not_called_right() -> None:
+    expected = make_expected()
+    functions = {key: replace(it, policy=None) for key, it in expected.functions.items()}
+    complaints = said(healthy(expected), replace(expected, functions=functions))
+    assert len(complaints) == len(FUNCTIONS)
+    assert all("no policy file of its own" in it for it in complaints)
+
+
+def test_a_statement_that_allows_all_but_something_is_too_wide() -> None:
+    found = healthy(make_expected())
+    allowed({"Effect": "Allow", "NotAction": "iam:*", "NotResource": ["a", "b"]})(found)
+    wide = [line.partition("too wide: ")[2] for line in said(found)]
+    assert wide == [
+        "anything but iam:* on anything but a",
+        "anything but iam:* on anything but b",
+    ]
+
+
+def test_a_runtime_nobody_has_heard_of_is_not_judged() -> None:
+    found = healthy(make_expected())
+    connect_set(Runtime="python3.99")(found)
+    assert said(found) == []
