@@ -1,11 +1,12 @@
 PYTHON ?= python3
 PORT ?= 8000
+STAGE ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run deploy-local test check fmt bench lock clean
+.PHONY: help run deploy-local test check fmt bench doctor lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -40,6 +41,9 @@ fmt: $(VENV)/installed ## Format the code and mend what the linter can
 
 bench: $(VENV)/installed ## Measure the app over the network; prints JSON (a minute)
 	@$(BIN)/python -m benchmarks --repeat 1
+
+doctor: $(VENV)/installed ## Say what is wrong with a deployed stage (STAGE=dev); reads only
+	@$(BIN)/python -m deployment doctor --stage $(STAGE)
 
 lock: ## Lock the development requirements again, with hashes (needs uv)
 	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet --output-file requirements-dev.txt requirements-dev.in

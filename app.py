@@ -191,5 +191,11 @@ def _log(
 
 if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages
     import deployment
+    from chalicelib import settings
 
-    deployment.install(app, websocket_api_definition)
+    deployment.install(
+        app,
+        websocket_api_definition,
+        credential_variables=settings.CREDENTIAL_VARIABLES,
+        demonstration_values=settings.DEMONSTRATION_VALUES,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.awsclient import TypedAWSClient
 
-from deployment import permissions, policies, reconcile, stores
+from deployment import observability, permissions, policies, reconcile, stores
 from deployment.blueprint import Blueprint
 from deployment.errors import DeploymentRefused
 from deployment.patience import Patient
@@ -64,6 +64,10 @@ def publish_websocket_api(
         blueprint,
         invocation_uri,
         _WebsocketPermissions(aws, blueprint, names),
+        policies.fill_names(
+            observability.access_log_settings(blueprint),
+            lambda text: policies.substitute(text, names),
+        ),
     ).publish()
 
 

@@ -13,7 +13,10 @@ from typing import Any
 import chalice
 from chalice import package
 from chalice.awsclient import TypedAWSClient
-from chalice.deploy import deployer, models, planner, sweeper
+from chalice.config import Config
+from chalice.deploy import appgraph, deployer, models, planner, swagger, sweeper
+from chalice.policy import AppPolicyGenerator
+from chalice.utils import OSUtils
 
 from deployment.errors import DeploymentRefused
 
@@ -121,6 +124,19 @@ def verify() -> None:
             f"this Chalice has no {', '.join(missing)}; nothing was deployed, "
             "for the API would not be protected"
         )
+
+
+def model(config: Config, stage: str) -> list[Any]:
+    """Return Chalice's model of a stage, with policies and routes but without a package."""
+    application = appgraph.ApplicationGraphBuilder().build(config, stage)
+    resources: list[Any] = appgraph.DependencyBuilder().build_dependencies(application)
+    steps = [
+        deployer.InjectDefaults(),
+        deployer.PolicyGenerator(AppPolicyGenerator(OSUtils()), OSUtils()),
+        deployer.SwaggerBuilder(swagger.TemplatedSwaggerGenerator()),
+    ]
+    deployer.BuildStage(steps).execute(config, resources)
+    return resources
 
 
 def wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:

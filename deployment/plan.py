@@ -12,7 +12,7 @@ from typing import Any
 
 from chalice.deploy import models
 
-from deployment import http_api, policies
+from deployment import http_api, observability_plan, policies
 from deployment.blueprint import Blueprint
 from deployment.chalice_internals import KEPT_CALLS, REPLACED_CALLS, StringFormat, Variable
 from deployment.errors import DeploymentRefused
@@ -28,8 +28,10 @@ def execute(original: Callable[..., Any], stage: Any, resources: Sequence[Any]) 
     fill_policies(resources, blueprint, as_string_format)
     plan = original(stage, resources)
     first, messages = _preamble(stage, resources, blueprint)
-    plan.instructions[:0] = first
-    plan.messages.update(messages)
+    conditions, condition_messages = observability_plan.first(blueprint)
+    last, last_messages = observability_plan.last(blueprint, as_string_format)
+    plan.instructions[:] = [*conditions, *first, *plan.instructions, *last]
+    plan.messages.update({**messages, **condition_messages, **last_messages})
     http_api.narrow_permissions(plan, resources)
     return plan
 

@@ -43,7 +43,8 @@ class Permissions(Protocol):
 class Publisher:
     """Works on one API through boto3's ``apigatewayv2`` client.
 
-    ``invocation_uri`` makes the URI of a function that integrations call.
+    ``invocation_uri`` makes the URI of a function that integrations call; ``access_log`` is where
+    and what the stage logs, if it does.
     """
 
     client: Any
@@ -51,6 +52,7 @@ class Publisher:
     blueprint: Blueprint
     invocation_uri: Callable[[str], str]
     permissions: Permissions
+    access_log: Mapping[str, Any] | None = None
     changed: bool = field(default=False, init=False)
 
     def publish(self) -> None:
@@ -158,7 +160,7 @@ class Publisher:
         return f"{content_description(self.blueprint)}, parts {digest}"
 
     def _deploy(self, stage: Mapping[str, Any] | None, description: str) -> None:
-        settings = stage_settings(self.blueprint)
+        settings = stage_settings(self.blueprint, self.access_log)
         if stage is None or self.changed or self._deployed(stage) != description:
             deployment = self.client.create_deployment(ApiId=self.api_id, Description=description)
             settings["DeploymentId"] = deployment["DeploymentId"]
@@ -168,6 +170,8 @@ class Publisher:
         elif _differs(stage, settings):
             settings["StageVariables"] |= _to_remove(stage, settings)
             self.client.update_stage(**self._stage_key(), **settings)
+        if stage and stage.get("AccessLogSettings") and not self.access_log:
+            self.client.delete_access_log_settings(**self._stage_key())
 
     def _deployed(self, stage: Mapping[str, Any]) -> str | None:
         if not stage.get("DeploymentId"):
@@ -224,9 +228,10 @@ def _wanted_route(route: Route, integration_id: str, authorizer_id: str) -> Json
     return wanted
 
 
-def stage_settings(blueprint: Blueprint) -> Json:
+def stage_settings(blueprint: Blueprint, access_log: Mapping[str, Any] | None = None) -> Json:
     """Return what a stage has beside its deployment, in the words of ``UpdateStage``."""
     return {
+        **({"AccessLogSettings": dict(access_log)} if access_log else {}),
         "AutoDeploy": False,
         "StageVariables": dict(blueprint.stage_variables),
         "DefaultRouteSettings": {

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from chalice.awsclient import ResourceDoesNotExistError, TypedAWSClient
 from chalice.deploy import models
 
+from deployment import observability_plan
 from deployment.chalice_internals import DELETING_CALLS, ResourceSweeper, wrap
 
 _GONE = frozenset({"NoSuchEntity", "NotFoundException", "ResourceNotFoundException"})
@@ -19,7 +20,7 @@ _GONE = frozenset({"NoSuchEntity", "NotFoundException", "ResourceNotFoundExcepti
 
 def install() -> None:
     """Teach Chalice's sweeper the kinds it does not know, and to pass over what is gone."""
-    for kind in ("table", "queue"):
+    for kind in ("table", "queue", *observability_plan.KINDS):
         setattr(ResourceSweeper, f"_delete_{kind}", _deletion(kind))
     for name in DELETING_CALLS:
         wrap(TypedAWSClient, name, _unless_gone)
@@ -49,6 +50,7 @@ def _deletion(kind: str) -> Callable[[Any, Mapping[str, Any]], dict[str, Any]]:
     def delete(sweeper: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         name = values[f"{kind}_name"]
         call = models.APICall(method_name=f"delete_{kind}", params={"name": name})
-        return {"instructions": (call,), "message": f"Deleting {kind}: {name}\n"}
+        label = kind.replace("_", " ")
+        return {"instructions": (call,), "message": f"Deleting {label}: {name}\n"}
 
     return delete

@@ -16,11 +16,18 @@ from typing import Any
 from chalice.deploy import models
 from chalice.utils import to_cfn_resource_name
 
-from deployment import http_api, permissions, plan, policies
+from deployment import (
+    http_api,
+    observability,
+    observability_template,
+    permissions,
+    plan,
+    policies,
+)
 from deployment.blueprint import AUTHORIZER_NAME, CHALICE_ROUTES, Blueprint, Route
 from deployment.errors import DeploymentRefused
 from deployment.naming import log_group
-from deployment.reconcile import stage_settings
+from deployment.reconcile import content_description, stage_settings
 
 Resources = dict[str, Any]
 
@@ -51,6 +58,7 @@ def generate(original: Callable[..., Any], generator: Any, resources: Sequence[A
     _add(found, _queues(blueprint))
     _give_log_groups(found, resources)
     _await_queues(found, blueprint)
+    _add(found, observability_template.resources(blueprint, found, _DYNAMIC))
     _narrow_http_permissions(found, resources)
     return template
 
@@ -82,8 +90,12 @@ def generate_websocket_api(
     for route in blueprint.routes:
         _complete_route(found, route)
     _replace_permissions(found, blueprint, principal)
+    found[DEPLOYMENT]["Properties"]["Description"] = content_description(blueprint)
+    access_log = policies.fill_names(observability.access_log_settings(blueprint), as_sub)
+    if access_log:
+        found["WebsocketAPIStage"]["DependsOn"] = observability_template.ACCESS_LOG_GROUP
     found["WebsocketAPIStage"]["Properties"] |= {
-        **stage_settings(blueprint),
+        **stage_settings(blueprint, access_log),
         "Tags": dict(blueprint.tags),
     }
 
