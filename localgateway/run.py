@@ -12,6 +12,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import click
 
@@ -35,11 +36,12 @@ from localgateway.project import (
     load,
     point_websocket_api,
 )
-from localgateway.queue_handlers import QueueHandlers
 from localgateway.queues import QueueDefinition, read_queues
 from localgateway.scheduler import run_schedules
 from localgateway.server import BACKLOG, Server
-from localgateway.sqs import Sqs
+
+if TYPE_CHECKING:
+    from localgateway.queue_handlers import QueueHandlers
 
 REGION = "us-east-1"
 _LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -191,6 +193,10 @@ async def _start_queues(
         names = ["no queue", *sorted({source.function for source in project.event_sources})]
         logger.warning("with --no-database there is %s; see --queues", ", no ".join(names))
         return None
+    # Late: most apps have no queue, and need not keep the code for it in memory.
+    from localgateway.queue_handlers import QueueHandlers
+    from localgateway.sqs import Sqs
+
     return await QueueHandlers.start(
         Sqs(engines.queues_url, stage.region),
         queues,
