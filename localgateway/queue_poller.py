@@ -95,7 +95,6 @@ class QueuePoller:
         """Return the messages of the next batch; none where none came in a poll's time."""
         wanted = self._source.batch_size
         batch = self._left or await self._receive(wanted, POLL_SECONDS)
-        self._left = []
         if not batch:
             return []
         loop = asyncio.get_running_loop()

@@ -43,7 +43,8 @@ def sqs_client(endpoint_url: str) -> Any:
         "sqs",
         endpoint_url=endpoint_url,
         region_name=REGION,
-        config=Config(retries={"total_max_attempts": 1}),
+        # A poll of twenty seconds that is not woken fails, and does not just take its time.
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=10),
     )
 
 
@@ -65,7 +66,7 @@ def queue(sqs: Any, name: str) -> str:
     return url
 
 
-def received(sqs: Any, queue: str, wait: int = 5, **options: Any) -> list[dict[str, Any]]:
+def received(sqs: Any, queue: str, wait: int = 20, **options: Any) -> list[dict[str, Any]]:
     answer = sqs.receive_message(
         QueueUrl=queue,
         WaitTimeSeconds=wait,

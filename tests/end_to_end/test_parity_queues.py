@@ -139,6 +139,7 @@ def test_a_batching_window_waits_for_more(work: Work, sqs: Any, name: str) -> No
     gateway.wait_for("work")
     assert sorted(map(int, bodies(gateway)[0])) == list(range(20))
     assert len(bodies(gateway)) == 1
+    eventually(lambda: count(sqs, name) == 0)
 
 
 def test_a_batching_window_that_ends_hands_over_what_there_is(
@@ -315,8 +316,9 @@ def test_an_invocation_is_a_line_of_the_log_and_a_failure_a_traceback(
 def test_a_queue_nobody_declares_is_created_and_named(
     work: Work, sqs: Any, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway = work(nothing, queues=[])
+    gateway = work(nothing, queues=[], function_timeouts={"work": 60})
     assert caplog.text.count(f"queue {name}, which work works, is in no definition") == 1
+    assert len(caplog.records) == 1, "that it has SQS's defaults is said already"
     send(sqs, name, "hello")
     gateway.wait_for("work")
 
@@ -339,6 +341,15 @@ def test_a_queue_that_is_there_is_left_as_it_is(
     names = ["VisibilityTimeout"]
     answer = sqs.get_queue_attributes(QueueUrl=url(sqs, name), AttributeNames=names)
     assert answer["Attributes"] == {"VisibilityTimeout": "77"}
+    assert caplog.text == ""
+
+
+def test_a_queue_that_is_there_need_not_be_declared(
+    work: Work, sqs: Any, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sqs.create_queue(QueueName=name)
+    send(sqs, name, "hello")
+    work(nothing, queues=[]).wait_for("work")
     assert caplog.text == ""
 
 
@@ -365,7 +376,7 @@ def test_what_the_engine_refuses_is_said_at_start(work: Work, name: str) -> None
 def test_a_queue_that_is_gone_is_said_once_and_polled_again(
     work: Work, sqs: Any, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway = work(nothing)
+    gateway = work(nothing, limits=Limits(queue_concurrency=1))
     send(sqs, name, "hello")
     gateway.wait_for("work")
     sqs.delete_queue(QueueUrl=url(sqs, name))

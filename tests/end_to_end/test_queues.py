@@ -172,14 +172,17 @@ def test_queues_elsewhere_keep_what_was_not_done(
 ) -> None:
     app = (APP + DEFINITION).replace("jobs", "kept-jobs").replace('Timeout": 10', 'Timeout": 4')
     directory = project(tmp_path, app)
-    elsewhere = ("--no-database", "--queues", database.endpoint_url)
-    with GatewayProcess(*elsewhere, "--env", "SECONDS=60", project=directory) as gateway:
+    elsewhere = ("--queues", database.endpoint_url)
+    slow = ("--env", "SECONDS=60")
+    with GatewayProcess("--no-database", *elsewhere, *slow, project=directory) as gateway:
         assert queues_url(gateway) == database.endpoint_url
+        assert gateway.database_url == ""
         with closing(sqs_client(database.endpoint_url)) as sqs:
             url = sqs.get_queue_url(QueueName="kept-jobs")["QueueUrl"]
             sqs.send_message(QueueUrl=url, MessageBody="hello")
         eventually(lambda: "at work" in gateway.output)
     with GatewayProcess(*elsewhere, project=directory) as gateway:
+        assert gateway.database_url not in {"", database.endpoint_url}
         eventually(lambda: "done with ['hello']" in gateway.output, seconds=10)
 
 
