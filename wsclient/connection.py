@@ -92,12 +92,27 @@ class Connection:
         """
         if not self._is_readable(seconds, wake):
             return None
+        try:
+            opcode, data = self._read()
+        except Closed:
+            self._client.shutdown()
+            raise
+        is_message = opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY)
+        return data.decode(errors="replace") if is_message else None
+
+    def close(self) -> None:
+        """Close as the protocol wants it, or drop the connection after two seconds."""
+        self._client.close(timeout=_CLOSE_SECONDS)
+        self._client.shutdown()
+
+    def _read(self) -> tuple[int, bytes]:
+        """Return a message or control frame; no opcode for half a frame, which is kept."""
         timeout = self._client.gettimeout()
         self._client.settimeout(_REST_OF_A_FRAME)
         try:
             opcode, frame = self._client.recv_data_frame(control_frame=True)
         except websocket.WebSocketTimeoutException:
-            return None  # the rest comes later; websocket-client keeps what has come
+            return -1, b""
         except (OSError, websocket.WebSocketConnectionClosedException):
             raise _closed(1006, "") from None
         except websocket.WebSocketException:
@@ -106,13 +121,7 @@ class Connection:
             self._client.settimeout(timeout)
         if opcode == ABNF.OPCODE_CLOSE:
             raise _closed(*_close_code(frame.data))
-        is_message = opcode in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY)
-        return frame.data.decode(errors="replace") if is_message else None
-
-    def close(self) -> None:
-        """Close as the protocol wants it, or drop the connection after two seconds."""
-        self._client.close(timeout=_CLOSE_SECONDS)
-        self._client.shutdown()
+        return opcode, frame.data
 
     def _is_readable(self, seconds: float | None, wake: int | None) -> bool:
         connected = self._client.sock
@@ -133,6 +142,7 @@ class Connection:
                 pass  # messages nobody waits for any more
         except Closed as closed:
             return closed
+        self._client.shutdown()
         return _closed(1006, "")
 
 
