@@ -25,12 +25,14 @@ class Chat:
         """Return at Ctrl-D or /quit; raises what ends the session."""
         self._address(self._audience)
         with self._terminal:
+            if self._session.is_open:
+                self._terminal.above("wsclient: connected. /help lists commands, Ctrl-D ends.")
             while not self._terminal.editor.ended:
                 frame = self._session.receive(None, wake=keyboard)
                 if frame is not None:
                     self._terminal.above(self._printer.line(frame))
                 elif not all(map(self._do, self._terminal.read())):
-                    return
+                    return  # lines after /quit are not carried out
 
     def _do(self, line: str) -> bool:
         """Carry out a line; return whether the chat goes on."""

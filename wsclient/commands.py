@@ -104,7 +104,6 @@ def chat(
 
     session = chosen.session(_url_alone(arguments), channels, environ, notice)
     with _open(session):
-        notice("connected. /help lists commands, Ctrl-D ends.")
         Chat(session, terminal, printer, audience).run(keyboard)
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import termios
 import tty
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import IO
 
@@ -41,7 +42,8 @@ class Terminal:
     ) -> None:
         self._active = False
         signal.signal(signal.SIGCONT, signal.SIG_DFL)
-        termios.tcsetattr(self._keyboard, termios.TCSADRAIN, self._before)
+        # What is left of a paste is not for the shell to carry out.
+        termios.tcsetattr(self._keyboard, termios.TCSAFLUSH, self._before)
         self._write("\r\x1b[K")
 
     def above(self, *lines: str) -> None:
@@ -50,19 +52,18 @@ class Terminal:
         self._write(start + "".join(f"{line}\n" for line in lines))
         self.redraw()
 
-    def read(self) -> list[str]:
-        """Take the keys that are there; return the lines they finish, which stay to be seen."""
+    def read(self) -> Iterator[str]:
+        """Take the keys that are there; yield the lines they finish, each once it can be seen."""
         try:
             data = os.read(self._keyboard, 4096)
         except OSError:  # the terminal has gone
             data = b""
         if not data:
             self.editor.ended = True
-        lines = self.editor.feed(self._decoder.decode(data))
-        for line in lines:
+        for line in self.editor.feed(self._decoder.decode(data)):
             self._write(f"\r\x1b[K{self.prompt}{printable(line)}\n")
+            yield line
         self.redraw()
-        return lines
 
     def redraw(self) -> None:
         """Write the line being typed."""
@@ -72,7 +73,7 @@ class Terminal:
 
     def _continue(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Take single keys, at the start and after Ctrl-Z: the shell has put its own way back."""
-        tty.setcbreak(self._keyboard)
+        tty.setcbreak(self._keyboard, termios.TCSADRAIN)  # keeps what was typed already
         self.redraw()
 
     def _write(self, text: str) -> None:
