@@ -20,7 +20,7 @@ from chalicelib.settings import DEMONSTRATION_VALUES
 ROOT = Path(__file__).parents[2]
 SHIPPED = [ROOT / "app.py", *sorted((ROOT / "chalicelib").rglob("*.py"))]
 CHALICE = [sys.executable, "-c", "from chalice.cli import main; main()"]
-STAYS_BEHIND = {"admin", "localgateway", "deployment", "benchmarks", "tests"}
+STAYS_BEHIND = {"admin", "localgateway", "deployment", "wsclient", "benchmarks", "tests"}
 PREDEFINED = {"websocket_connect", "websocket_disconnect", "websocket_message"}
 
 
