@@ -3,7 +3,8 @@
 Python runs one thread at a time, and dozens that all want to compute only hinder each other: eight
 threads answer 1.5 times as many messages as sixty-four. But functions that wait (for a database,
 for a colleague at a breakpoint) must not keep others from starting, as on Lambda they do not. So a
-thread is added whenever a call has waited for one for a moment, and surplus ones end when idle.
+thread is added whenever a call has waited for one for a moment, unless the process was busy all the
+while: then it is the interpreter that is waited for. Surplus threads end when idle.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +22,8 @@ BASE_THREADS = 8
 MAX_THREADS = 1000
 """AWS runs as many at once in a new account."""
 _PATIENCE_SECONDS = 0.01
+_BUSY_SHARE = 0.8
+"""Of a CPU's time: whoever uses as much is kept by no other process from using more."""
 _IDLE_SECONDS = 10.0
 
 _Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
@@ -51,7 +55,7 @@ class Workers:
             self._add_thread()
         elif self._watch is None:
             # Even if a thread seems idle: it may just have taken another call, or be about to end.
-            self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
+            self._look_later(loop)
         return future
 
     def close(self) -> None:
@@ -60,16 +64,23 @@ class Workers:
         for _ in range(self._threads):
             self._calls.put(None)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, started: int) -> None:
-        """Add threads if calls wait: one, or one for each if none at all was started meanwhile."""
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        seen = (self._started, time.perf_counter(), time.process_time())
+        self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, *seen)
+
+    def _look(
+        self, loop: asyncio.AbstractEventLoop, started: int, since: float, cpu: float
+    ) -> None:
+        """Add threads if calls wait; what is handed in was so when the last look was taken."""
         self._watch = None
         waiting = self._calls.qsize()
         if self._closed or not waiting:
             return
-        wanted = 1 if self._started != started else waiting
+        busy = time.process_time() - cpu > _BUSY_SHARE * (time.perf_counter() - since)
+        wanted = threads_wanted(waiting, progress=self._started != started, busy=busy)
         for _ in range(min(wanted, self._most - self._threads)):
             self._add_thread()
-        self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
+        self._look_later(loop)
 
     def _add_thread(self) -> None:
         with self._lock:
@@ -133,3 +144,14 @@ class Workers:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+
+
+def threads_wanted(waiting: int, *, progress: bool, busy: bool) -> int:
+    """Return how many threads to add for calls that wait.
+
+    ``progress``: some other call was started meanwhile. ``busy``: the process has used a CPU up.
+    Neither: every thread waits for something, so each call gets a thread. Both: none would help.
+    """
+    if progress or busy:
+        return 0 if progress and busy else 1
+    return waiting
