@@ -31,6 +31,7 @@ class Options:
     limit: tuple[str, ...]
     disconnects: str
     log_format: str
+    all_cpus: bool
 
     def check(self) -> None:
         """Raise ``StartError`` for a stage name API Gateway would refuse."""

@@ -26,6 +26,7 @@ from localgateway.http_routes import HttpRoutes
 from localgateway.lambda_api import LambdaApi
 from localgateway.limits import Limits
 from localgateway.log import logger
+from localgateway.one_cpu import is_possible, stay_on_one_cpu
 from localgateway.options import DISCONNECTS, Options
 from localgateway.project import Project, environment, load, point_websocket_api
 from localgateway.scheduler import run_schedules
@@ -120,13 +121,16 @@ async def _serve(
     routes = HttpRoutes(project.app, project.config) if project.app.routes else None
     server = Server(gateway, routes, LambdaApi(functions, project.function_names))
     await server.start(listener)
-    schedules = asyncio.create_task(run_schedules(project.schedules, functions, stage))
+    beside = [asyncio.create_task(run_schedules(project.schedules, functions, stage))]
+    if not options.all_cpus and is_possible():
+        beside.append(asyncio.create_task(stay_on_one_cpu()))
     gc.freeze()  # what start-up made is never collected: spare the collector looking at it again
     click.echo(banner(project.definition, stage, database_url, has_http=routes is not None))
     await stop.wait()
     click.echo("stopping")
-    schedules.cancel()
-    await asyncio.gather(schedules, return_exceptions=True)
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
     await server.stop()
     functions.close()
 
