@@ -21,6 +21,9 @@ _TOO_LARGE_BODY = json_response(413, {"message": "Request Too Long"})
 _TOO_LARGE_HEADERS = json_response(431, {"message": "Request headers are too large"})
 _INTERNAL_SERVER_ERROR = json_response(500, {"message": "Internal server error"})
 _KEEP_ALIVE_SECONDS = 75.0
+# A parser and its protocol refer to each other: with this one in its place both are freed at once,
+# not when the collector comes by, which may be never in a gateway with thousands of idle clients.
+_SPENT = httptools.HttpRequestParser(None)
 
 
 class Host(Protocol):
@@ -121,6 +124,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.transport is not None:
             self._server.transports.discard(self.transport)
         self.transport = None
+        self._parser = _SPENT
 
     # What the parser calls.
 
@@ -256,6 +260,7 @@ class HttpProtocol(asyncio.Protocol):
         finally:
             # Of no account once this is a WebSocket; a refused client must take its answer in time.
             self._expect_request(self._limits.close_timeout)
+            self._parser = _SPENT
 
     def _refuse(self, response: HttpResponse) -> None:
         if self._refused:
