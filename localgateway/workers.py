@@ -24,7 +24,7 @@ MAX_THREADS = 1000
 _PATIENCE_SECONDS = 0.01
 _BUSY_SHARE = 0.8
 """Of a CPU's time: whoever uses as much is kept by no other process from using more."""
-_IDLE_SECONDS = 10.0
+_IDLE_SECONDS = 2.0
 
 _Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
 _Call = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
@@ -40,11 +40,17 @@ class Workers:
         self._threads = 0
         self._idle = 0
         self._started = 0
+        self._added = 0
         self._lock = threading.Lock()
         self._watch: asyncio.TimerHandle | None = None
         self._settled: deque[_Outcome] = deque()
         self._waking = False
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return self._calls.qsize()
 
     def run(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run ``call`` on a thread; the future has its result, or what it raised."""
@@ -77,8 +83,9 @@ class Workers:
         if self._closed or not waiting:
             return
         busy = time.process_time() - cpu > _BUSY_SHARE * (time.perf_counter() - since)
-        wanted = threads_wanted(waiting, progress=self._started != started, busy=busy)
-        for _ in range(min(wanted, self._most - self._threads)):
+        progress = self._started != started
+        self._added = threads_wanted(waiting, self._added, progress=progress, busy=busy)
+        for _ in range(min(self._added, self._most - self._threads)):
             self._add_thread()
         self._look_later(loop)
 
@@ -146,12 +153,13 @@ class Workers:
                 future.set_exception(error)
 
 
-def threads_wanted(waiting: int, *, progress: bool, busy: bool) -> int:
-    """Return how many threads to add for calls that wait.
+def threads_wanted(waiting: int, added: int, *, progress: bool, busy: bool) -> int:
+    """Return how many threads to add for calls that wait; ``added`` is what it was last time.
 
     ``progress``: some other call was started meanwhile. ``busy``: the process has used a CPU up.
-    Neither: every thread waits for something, so each call gets a thread. Both: none would help.
+    Both: no thread would help. Neither: every thread waits for something, or the whole process was
+    kept from running for a moment, so it takes several looks until each call gets a thread.
     """
     if progress or busy:
         return 0 if progress and busy else 1
-    return waiting
+    return min(waiting, max(1, 2 * added))

@@ -78,14 +78,22 @@ def test_calls_that_compute_share_few_threads() -> None:
 @pytest.mark.parametrize(
     ("progress", "busy", "expected"),
     [
-        pytest.param(False, False, 30, id="all threads wait: one for each call"),
         pytest.param(True, False, 1, id="some wait: one more"),
         pytest.param(False, True, 1, id="some compute for long, or hold the interpreter"),
         pytest.param(True, True, 0, id="the interpreter is what is waited for"),
     ],
 )
 def test_threads_are_added_where_they_help(progress: bool, busy: bool, expected: int) -> None:
-    assert threads_wanted(30, progress=progress, busy=busy) == expected
+    assert threads_wanted(30, 8, progress=progress, busy=busy) == expected
+
+
+def test_while_nothing_moves_threads_are_doubled_until_every_call_has_one() -> None:
+    waiting, added, all_added = 30, 0, []
+    while waiting:
+        added = threads_wanted(waiting, added, progress=False, busy=False)
+        waiting -= added
+        all_added.append(added)
+    assert all_added == [1, 2, 4, 8, 15]
 
 
 def test_a_busy_process_gets_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
