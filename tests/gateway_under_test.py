@@ -20,6 +20,7 @@ from localgateway.gateway import Gateway
 from localgateway.http_routes import HttpRoutes
 from localgateway.limits import Limits
 from localgateway.server import Server
+from localgateway.workers import MAX_THREADS
 
 Handler = Callable[[Event, Any], Any]
 
@@ -53,6 +54,7 @@ class GatewayUnderTest:
         *,
         http_routes: HttpRoutes | None = None,
         disconnects: int = 1,
+        concurrency: int = MAX_THREADS,
         make_server: Callable[..., Server] = Server,
     ) -> None:
         self.clock_offset = 0
@@ -63,6 +65,7 @@ class GatewayUnderTest:
         self._functions = Functions(
             {name: self._recorded(name, function) for name, function in functions.items()},
             timeout=self.limits.integration_timeout,
+            concurrency=concurrency,
         )
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
