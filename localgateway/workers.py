@@ -22,6 +22,8 @@ BASE_THREADS = 8
 MAX_THREADS = 1000
 """AWS runs as many at once in a new account."""
 _PATIENCE_SECONDS = 0.01
+_PATIENCE_WITH_PROGRESS_SECONDS = 0.05
+"""While calls are started, if not at once, there is time: a thread stays for seconds."""
 _BUSY_SHARE = 0.8
 """Of a CPU's time: whoever uses as much is kept by no other process from using more."""
 _IDLE_SECONDS = 2.0
@@ -61,7 +63,7 @@ class Workers:
             self._add_thread()
         elif self._watch is None:
             # Even if a thread seems idle: it may just have taken another call, or be about to end.
-            self._look_later(loop)
+            self._look_later(loop, _PATIENCE_SECONDS)
         return future
 
     def close(self) -> None:
@@ -70,9 +72,9 @@ class Workers:
         for _ in range(self._threads):
             self._calls.put(None)
 
-    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _look_later(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         seen = (self._started, time.perf_counter(), time.process_time())
-        self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, *seen)
+        self._watch = loop.call_later(seconds, self._look, loop, *seen)
 
     def _look(
         self, loop: asyncio.AbstractEventLoop, started: int, since: float, cpu: float
@@ -87,7 +89,7 @@ class Workers:
         self._added = threads_wanted(waiting, self._added, progress=progress, busy=busy)
         for _ in range(min(self._added, self._most - self._threads)):
             self._add_thread()
-        self._look_later(loop)
+        self._look_later(loop, _PATIENCE_WITH_PROGRESS_SECONDS if progress else _PATIENCE_SECONDS)
 
     def _add_thread(self) -> None:
         with self._lock:
