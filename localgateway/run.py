@@ -41,7 +41,7 @@ def run(options: Options, environ: MutableMapping[str, str]) -> None:
     options.check()
     limits = Limits.parse(options.limit)
     template = Template.read(options.templates)
-    with closing(_listen(options.host, options.port)) as listener:
+    with closing(listen(options.host, options.port)) as listener:
         address = f"{_reachable(options.host)}:{listener.getsockname()[1]}"
         with _database(options) as (database_url, wait_for_database):
             # The engine starts while the app is imported: that takes about as long.
@@ -159,7 +159,8 @@ def _database(options: Options) -> Iterator[tuple[str | None, Callable[[], None]
         engine.stop()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections already; raises ``StartError`` for a taken port."""
     if not _is_loopback(host):
         logger.warning("%s can be reached from other machines; anybody there can use the app", host)
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
