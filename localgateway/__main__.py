@@ -92,6 +92,12 @@ _PORT = click.IntRange(0, 65_535)
     default="once",
     help="How often a queue's message is delivered: SQS promises once at least.",
 )
+@click.option(
+    "--all-cpus",
+    is_flag=True,
+    help="Run on every CPU. By default on one at a time, which is faster, except for functions "
+    "that compute in native code or start programs that do.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
 def main(**options: Any) -> None:
     r"""Serve a Chalice app's WebSocket API, management API and HTTP routes on one port.
