@@ -79,7 +79,9 @@ def websocket_message(event: WebsocketEvent) -> None:
     services = bootstrap.services()
     incoming = IncomingMessage.from_event(event.to_dict())
     sender = incoming.sender
-    answer = services.router(sender.api_id, sender.stage).respond(incoming)
+    context: Any = event.context
+    budget = bootstrap.message_budget(context.get_remaining_time_in_millis())
+    answer = services.router(sender.api_id, sender.stage, budget).respond(incoming)
     with suppress(ConnectionGone):  # a sender need not wait for the answer
         management_api = services.management_api(sender.api_id, sender.stage)
         management_api.post_to_connection(sender.connection_id, answer.frame)

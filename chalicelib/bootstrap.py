@@ -1,5 +1,6 @@
 """The composition root: the only place that reads the environment and imports boto3, late."""
 
+import logging
 import os
 import secrets
 import time
@@ -7,22 +8,34 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from chalicelib.authorizers import Authenticator
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
-from chalicelib.broadcast import Broadcaster, ManagementAPI
+from chalicelib.broadcast import Broadcaster, ManagementAPI, Report, Sending
+from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import Audience, ConnectionRepository
-from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
+from chalicelib.delivery_settings import DeliverySettings
+from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConfigurationError
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from chalicelib.messages import Router
+from chalicelib.metrics import DeliveryMetrics
+from chalicelib.scopes import Scopes
 from chalicelib.settings import Settings, required
 
+# What API Gateway waits for is 29 s.
+MAX_BUDGET = 25.0
+# The rest is for the answer to the sender, which may take all the time a connection and a post may.
+BROADCAST_SHARE = 0.7
 # Each reads a shard of an audience or forgets a stale connection; posts need no threads.
 THREADS = 16
+
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +51,35 @@ class Services:
     """Seconds since the epoch."""
     connection_ttl: int
     """Seconds."""
+    default_scopes: Scopes
+    delivery: DeliverySettings
 
-    def router(self, api_id: str, stage: str) -> Router:
-        """Return what carries out the messages of one stage."""
+    report: Report
+
+    def router(self, api_id: str, stage: str, budget: float) -> Router:
+        """Return what carries out the messages of one stage, within ``budget`` seconds each."""
         broadcaster = Broadcaster(
-            self.connections, self.management_api(api_id, stage), self.executor, self.now
+            Sending(self.connections, self.management_api(api_id, stage), self.executor, self.now),
+            budget=budget,
+            report=self.report,
         )
 
-        def broadcast(audience: Audience, payload: bytes) -> Mapping[str, int]:
-            return broadcaster.broadcast(audience, payload).to_dict()
+        def broadcast(audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
+            return broadcaster.broadcast(audience, payload, message_id).to_dict()
 
-        return Router(broadcast, self.now, secrets.randbits)
+        return Router(
+            self.connections,
+            broadcast,
+            self.now,
+            secrets.randbits,
+            self.default_scopes,
+            self.delivery.max_channels,
+        )
+
+
+def message_budget(remaining_milliseconds: int) -> float:
+    """Return how many seconds a broadcast may take in a function that ends then."""
+    return min(MAX_BUDGET, BROADCAST_SHARE * remaining_milliseconds / 1000)
 
 
 @cache
@@ -64,13 +95,16 @@ def settings() -> Settings:
 @cache
 def services() -> Services:
     """Build the services once per execution environment, at first use."""
-    return build(settings(), credentials_provider(os.environ))
+    # Lambda takes what is printed to the log as it is: a logger would put words before it.
+    write = print if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else _logger.debug
+    return build(settings(), credentials_provider(os.environ), write_metrics=write)
 
 
 def build(
     settings: Settings,
     credentials: Callable[[], Credentials],
     now: Callable[[], float] = time.time,
+    write_metrics: Callable[[str], object] = _logger.debug,
 ) -> Services:
     """Put the services together; no network, no secret and no boto3 is needed for it."""
     region = required(settings.region, "AWS_REGION")
@@ -86,12 +120,18 @@ def build(
     return Services(
         authenticators=cache(partial(authenticators, settings)),
         connections=DynamoDBConnectionRepository(
-            DynamoDB(client, Backoff()), settings.table_name, executor, settings.everyone_shards
+            DynamoDB(client, Backoff()),
+            settings.table_name,
+            settings.everyone_shards,
+            settings.delivery.channel_shards,
         ),
         management_api=_management_apis(settings.management_endpoint, region, credentials, now),
         executor=executor,
         now=now,
         connection_ttl=settings.connection_ttl,
+        default_scopes=settings.default_scopes,
+        delivery=settings.delivery,
+        report=DeliveryMetrics(settings.stage, now, write_metrics),
     )
 
 

@@ -8,6 +8,7 @@
     * ConnectionGone        the peer has left (410); forget the connection
     * PayloadTooLarge       over the 128 KiB the management API takes (413); send less
     * LimitExceeded         too fast for the receiver or the account (429); slow down
+    * ConditionFailed       the item is not as it was expected to be; somebody else was first
     * ServiceUnavailable    AWS did not answer, or not in time; try again later
 """
 
@@ -55,6 +56,10 @@ class PayloadTooLarge(PortcullisError):
 
 class LimitExceeded(PortcullisError):
     """The receiver's buffer is full, or the account sends too fast."""
+
+
+class ConditionFailed(PortcullisError):
+    """A conditional write has written nothing."""
 
 
 class ServiceUnavailable(PortcullisError):

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from chalicelib.delivery_settings import DeliverySettings, read_delivery
 from chalicelib.errors import ConfigurationError
+from chalicelib.scopes import Scopes
 
 AuthorizerName = Literal["shared_token", "request_parameters"]
 
@@ -27,6 +29,7 @@ CREDENTIAL_VARIABLES = (
     "STAGE_VARIABLE_VALUE",
 )
 DEFAULT_STAGE_VARIABLE = "StageVar1"
+DEFAULT_SCOPES = "connect sendmessage"
 
 # API Gateway's own grammar for the name of an identity source.
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -56,6 +59,8 @@ class Settings:
     principal_id: str = "client"
     connection_ttl: int = 7200
     everyone_shards: int = 16
+    default_scopes: Scopes = field(default_factory=lambda: Scopes.parse(DEFAULT_SCOPES))
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
     region: str | None = None
     dynamodb_endpoint: str | None = None
     management_endpoint: str | None = None
@@ -84,6 +89,8 @@ class Settings:
             connection_ttl=reader.count("CONNECTION_TTL_SECONDS", 7200, most=604_800),
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
+            default_scopes=reader.scopes("DEFAULT_SCOPES", DEFAULT_SCOPES),
+            delivery=read_delivery(reader),
             region=reader.optional("AWS_REGION") or reader.optional("AWS_DEFAULT_REGION"),
             dynamodb_endpoint=reader.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
             management_endpoint=reader.endpoint("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"),
@@ -132,6 +139,13 @@ class _Reader:
             return int(value)
         self._invalid.append(f"{variable} (a number from 1 to {most})")
         return default
+
+    def scopes(self, variable: str, default: str) -> Scopes:
+        try:
+            return Scopes.parse(self.optional(variable) or default)
+        except ValueError:
+            self._invalid.append(f"{variable} (scopes with spaces between them)")
+            return Scopes()
 
     def endpoint(self, variable: str) -> str | None:
         value = self.optional(variable)

@@ -11,10 +11,17 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TypeVar
 
-from chalicelib.broadcast import ConnectionStatus, Outcome
-from chalicelib.connections import Audience, Connection, Member, implicit_audiences
+from chalicelib.broadcast import ConnectionStatus, Outcome, Posted
+from chalicelib.connections import (
+    Audience,
+    Connection,
+    Member,
+    Page,
+    implicit_audiences,
+    shard_of,
+)
 from chalicelib.errors import ConnectionGone, LimitExceeded, PortcullisError, ServiceUnavailable
-from chalicelib.exchanges import NoAnswer, Result
+from chalicelib.exchanges import NoAnswer, Repeated, Result
 from chalicelib.http1 import Response
 
 T = TypeVar("T")
@@ -38,7 +45,8 @@ class Clock:
 class InMemoryConnectionRepository:
     """A ConnectionRepository; ``fail_after`` stops it in the middle of what it writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, everyone_shards: int = 1, channel_shards: int = 1) -> None:
+        self._shards = {"everyone": everyone_shards, "channel": channel_shards}
         self._connections: dict[str, Connection] = {}
         self._members: dict[Audience, dict[str, Member]] = defaultdict(dict)
         self._joined: dict[str, set[Audience]] = defaultdict(set)
@@ -53,12 +61,27 @@ class InMemoryConnectionRepository:
             self._write()
             self._connections[connection.connection_id] = connection
 
-    def join(self, connection: Connection, channel: Audience) -> None:
+    def join(self, connection_id: str, channel: Audience, now: float, most: int) -> bool:
+        with self._lock:
+            connection = self.get(connection_id, now)
+            if connection is None:
+                raise ConnectionGone(connection_id)
+            joined = self._joined[connection_id]
+            if channel not in joined and len(joined) >= most:
+                return False
+            self._write()
+            joined.add(channel)
+            self._members[channel][connection_id] = connection.member()
+            return True
+
+    def leave(self, connection_id: str, channel: Audience) -> None:
         with self._lock:
             self._write()
-            self._joined[connection.connection_id].add(channel)
-            self._write()
-            self._members[channel][connection.connection_id] = connection.member()
+            self._joined[connection_id].discard(channel)
+            self._members[channel].pop(connection_id, None)
+
+    def channels(self, connection_id: str) -> Sequence[Audience]:
+        return sorted(self._joined[connection_id], key=str)
 
     def get(self, connection_id: str, now: float) -> Connection | None:
         connection = self._connections.get(connection_id)
@@ -75,10 +98,25 @@ class InMemoryConnectionRepository:
             self._write()
             self._joined.pop(connection_id, None)
 
-    def members(self, audience: Audience, now: float) -> Iterator[Member]:
+    def shards(self, audience: Audience) -> int:
+        return self._shards.get(audience.kind, 1)
+
+    def read(
+        self, audience: Audience, shard: int, start: str | None, limit: int, now: float
+    ) -> Page:
+        if audience.kind == "connection":
+            connection = self.get(audience.name, now)
+            return Page((connection.member(),) if connection else ())
         with self._lock:
-            members = list(self._members[audience].values())
-        yield from (member for member in members if member.expires_at > now)
+            ids = sorted(name for name in self._members[audience] if name > (start or ""))
+            ids = [name for name in ids if shard_of(name, self.shards(audience)) == shard]
+            page = [self._members[audience][name] for name in ids[:limit]]
+        alive = tuple(member for member in page if member.expires_at > now)
+        # Like DynamoDB, which does not look ahead whether there is more.
+        return Page(alive, ids[limit - 1] if len(ids) >= limit else None)
+
+    def count(self, audience: Audience, shard: int, start: str | None, now: float) -> int:
+        return len(self.read(audience, shard, start, 1_000_000, now).members)
 
     def fail_after(self, writes: int | None) -> None:
         self._writes_left = writes
@@ -110,10 +148,17 @@ class FakeManagementAPI:
         self.posts[connection_id].append(data)
 
     def post_to_members(
-        self, members: Iterable[Member], data: bytes, budget: float
-    ) -> Iterator[tuple[Member, Outcome]]:
+        self,
+        members: Iterable[Member | None],
+        data: bytes,
+        budget: float,
+        rate: float | None = None,
+    ) -> Iterator[Posted]:
         for member in members:
-            yield member, self._outcome(member.connection_id, data)
+            if member is None:
+                time.sleep(0.001)
+            else:
+                yield Posted(member, self._outcome(member.connection_id, data))
 
     def _outcome(self, connection_id: str, data: bytes) -> Outcome:
         try:
@@ -153,7 +198,7 @@ class Call:
 class ScriptedCaller:
     """A BulkCaller that answers what it was told to, and remembers what it was asked."""
 
-    def __init__(self, *answers: Response | ServiceUnavailable | NoAnswer) -> None:
+    def __init__(self, *answers: Response | ServiceUnavailable | NoAnswer | Repeated) -> None:
         self.calls: list[Call] = []
         self._answers = list(answers)
 
@@ -172,9 +217,16 @@ class ScriptedCaller:
         return answer
 
     def post_each(
-        self, items: Iterable[T], path: Callable[[T], str], payload: bytes, budget: float
+        self,
+        items: Iterable[T | None],
+        path: Callable[[T], str],
+        payload: bytes,
+        budget: float,
+        rate: float | None = None,
     ) -> Iterator[tuple[T, Result]]:
         for item in items:
+            if item is None:
+                continue
             self.calls.append(Call("POST", path(item), payload, {}))
             answer = self._answers.pop(0)
             assert not isinstance(answer, ServiceUnavailable)

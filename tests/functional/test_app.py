@@ -13,7 +13,8 @@ from chalice.test import Client
 import app as app_module
 from chalicelib import __version__, api, bootstrap
 from chalicelib.bootstrap import Services
-from chalicelib.connections import EVERYONE
+from chalicelib.broadcast import no_report
+from chalicelib.connections import EVERYONE, members
 from chalicelib.errors import (
     ConfigurationError,
     ConnectionGone,
@@ -65,6 +66,9 @@ def services(
             executor=executor,
             now=Clock(NOW),
             connection_ttl=7200,
+            default_scopes=make_settings().default_scopes,
+            delivery=make_settings().delivery,
+            report=no_report,
         )
         monkeypatch.setattr(bootstrap, "services", lambda: services)
         monkeypatch.setattr(bootstrap, "settings", make_settings)
@@ -156,7 +160,7 @@ def test_connect_remembers_the_connection_before_it_answers(
     found = connections.get(CONNECTION_ID, NOW)
     assert found is not None
     assert (found.principal_id, found.expires_at) == ("alice", int(NOW) + 7200)
-    assert [member.connection_id for member in connections.members(EVERYONE, NOW)] == [
+    assert [member.connection_id for member in members(connections, EVERYONE, NOW)] == [
         CONNECTION_ID
     ]
 
@@ -239,7 +243,7 @@ def test_a_stale_receiver_is_removed_and_the_sender_is_not(
     connections.add(make_connection("stale", "bob"))
     management_api.fail("stale", ConnectionGone("stale"))
     invoke(client, "websocket_message", message_event(SENDMESSAGE, "sendmessage"))
-    assert [member.connection_id for member in connections.members(EVERYONE, NOW)] == [
+    assert [member.connection_id for member in members(connections, EVERYONE, NOW)] == [
         CONNECTION_ID
     ]
     assert posts(management_api)[-1]["result"]["delivery"]["gone"] == 1

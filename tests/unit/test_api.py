@@ -98,6 +98,7 @@ def test_the_template_hands_over_the_main_fields_of_the_request() -> None:
             "auth": "alice",
             "token": "shared_token",
             "expiresAt": str(int(NOW) + 7200),
+            "scopes": "",
             "eventType": "MESSAGE",
             "extendedRequestId": REQUEST.request_id,
             "requestTime": context["requestTime"],

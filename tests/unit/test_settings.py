@@ -2,7 +2,9 @@
 
 import pytest
 
+from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.errors import ConfigurationError
+from chalicelib.scopes import Scopes
 from chalicelib.settings import CREDENTIAL_VARIABLES, DEMONSTRATION_VALUES, Settings, required
 
 LOCAL = {"STAGE": "local", "TABLE_NAME": "portcullis-local"}
@@ -30,6 +32,15 @@ def test_everything_can_be_set() -> None:
         "PRINCIPAL_ID": "device",
         "CONNECTION_TTL_SECONDS": "60",
         "EVERYONE_SHARDS": "4",
+        "DEFAULT_SCOPES": "connect join:channel:*",
+        "CHANNEL_SHARDS": "2",
+        "MAX_CHANNELS_PER_CONNECTION": "5",
+        "QUEUE_NAME": "portcullis-prod",
+        "FANOUT_THRESHOLD": "100",
+        "DELIVERY_RATE": "950",
+        "DELIVERY_WORKERS": "8",
+        "DELIVERY_DEADLINE_SECONDS": "60",
+        "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:8100",
         "AWS_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:8100",
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "http://127.0.0.1:8000/api",
@@ -50,6 +61,17 @@ def test_everything_can_be_set() -> None:
         principal_id="device",
         connection_ttl=60,
         everyone_shards=4,
+        default_scopes=Scopes.parse("connect join:channel:*"),
+        delivery=DeliverySettings(
+            channel_shards=2,
+            max_channels=5,
+            queue_name="portcullis-prod",
+            fanout_threshold=100,
+            rate=950,
+            workers=8,
+            job_seconds=60,
+            sqs_endpoint="http://127.0.0.1:8100",
+        ),
         region="eu-west-1",
         dynamodb_endpoint="http://127.0.0.1:8100",
         management_endpoint="http://127.0.0.1:8000/api",
@@ -81,6 +103,13 @@ def test_all_that_is_missing_or_invalid_is_named_at_once() -> None:
         pytest.param("CONNECTION_TTL_SECONDS", "9" * 400, id="a huge number"),
         pytest.param("EVERYONE_SHARDS", "0", id="no shard"),
         pytest.param("EVERYONE_SHARDS", "257", id="more shards than a broadcast should read"),
+        pytest.param("DEFAULT_SCOPES", "fly", id="an unknown scope"),
+        pytest.param("CHANNEL_SHARDS", "0", id="a channel without a shard"),
+        pytest.param("MAX_CHANNELS_PER_CONNECTION", "many", id="no number of channels"),
+        pytest.param("QUEUE_NAME", "a.fifo", id="a queue that keeps an order"),
+        pytest.param("DELIVERY_WORKERS", "1", id="fewer workers than Lambda can be held to"),
+        pytest.param("DELIVERY_WORKERS", "1001", id="more workers than Lambda has"),
+        pytest.param("AWS_ENDPOINT_URL_SQS", "127.0.0.1:8100", id="a queue that is no URL"),
         pytest.param(
             "AWS_ENDPOINT_URL_DYNAMODB", "127.0.0.1:8100", id="an endpoint that is no URL"
         ),

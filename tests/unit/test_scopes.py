@@ -1,0 +1,101 @@
+"""Scopes: what is granted, and nothing near it."""
+
+import pytest
+
+from chalicelib.scopes import Scopes, is_scope
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connect",
+        "publish",
+        "admin",
+        "sendmessage",
+        "sendmessage:everyone",
+        "sendmessage:*",
+        "sendmessage:channel:news",
+        "sendmessage:channel:*",
+        "sendmessage:channel:team-7*",
+        "sendmessage:principal:auth0|5f7c8e",
+        "sendmessage:connection:L0SM9cOFvHcCIhw=",
+        "join:channel:news",
+        "join:channel:*",
+        "join:*",
+    ],
+)
+def test_these_are_scopes(text: str) -> None:
+    assert is_scope(text)
+    assert str(Scopes.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("openid", id="another's"),
+        pytest.param("Connect", id="another case"),
+        pytest.param("connect:*", id="a connect of something"),
+        pytest.param("admin:*", id="an admin of something"),
+        pytest.param("sendmessage:", id="an audience left out"),
+        pytest.param("sendmessage:channel:", id="a channel left out"),
+        pytest.param("sendmessage:nobody", id="an unknown audience"),
+        pytest.param("sendmessage:everyone*", id="everyone and more"),
+        pytest.param("sendmessage:channel:*news", id="a star in front"),
+        pytest.param("sendmessage:channel:a*b", id="a star within"),
+        pytest.param("sendmessage:channel:a**", id="two stars"),
+        pytest.param("sendmessage:chan*", id="a star within the kind"),
+        pytest.param("join", id="a join of nothing"),
+        pytest.param("join:everyone", id="joining what all are in"),
+        pytest.param("join:principal:bob", id="joining a principal"),
+        pytest.param("join:principal:*", id="joining principals"),
+        pytest.param('join:channel:"', id="a quote"),
+        pytest.param("join:channel:\\", id="a backslash"),
+        pytest.param("join:channel:né", id="a letter no scope can hold"),
+        pytest.param("connect\n", id="a new line"),
+        pytest.param("join:channel:" + "a" * 129, id="too long"),
+    ],
+)
+def test_these_are_none(text: str) -> None:
+    assert not is_scope(text)
+    assert Scopes.granted([text]) == Scopes()
+
+
+def test_what_is_written_by_hand_must_be_right() -> None:
+    assert Scopes.parse("  connect   publish ") == Scopes(frozenset({"connect", "publish"}))
+    with pytest.raises(ValueError, match="openid"):
+        Scopes.parse("connect openid")
+
+
+def test_an_issuers_other_scopes_are_passed_over() -> None:
+    granted = ["openid", "connect", "email", "sendmessage:channel:news", "aws.cognito.signin"]
+    assert str(Scopes.granted(granted)) == "connect sendmessage:channel:news"
+
+
+def test_with_a_prefix_only_what_bears_it_counts() -> None:
+    granted = ["portcullis/connect", "publish", "other/admin", "portcullis/openid"]
+    assert str(Scopes.granted(granted, "portcullis/")) == "connect"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "action", "audience", "allowed"),
+    [
+        pytest.param("connect", "connect", "", True, id="the action itself"),
+        pytest.param("admin", "connect", "", False, id="another action"),
+        pytest.param("", "connect", "", False, id="nothing granted"),
+        pytest.param("sendmessage:*", "sendmessage", "", False, id="audiences, not the action"),
+        pytest.param("sendmessage", "sendmessage", "everyone", False, id="the action alone"),
+        pytest.param("sendmessage:*", "sendmessage", "everyone", True, id="every audience"),
+        pytest.param("sendmessage:*", "join", "channel:a", False, id="every audience of another"),
+        pytest.param("join:channel:a", "join", "channel:a", True, id="that channel"),
+        pytest.param("join:channel:a", "join", "channel:ab", False, id="a longer name"),
+        pytest.param("join:channel:ab", "join", "channel:a", False, id="a shorter name"),
+        pytest.param("join:channel:a*", "join", "channel:ab", True, id="a name that begins so"),
+        pytest.param("join:channel:a*", "join", "channel:b", False, id="one that does not"),
+        pytest.param("join:channel:*", "join", "channel:x", True, id="every channel"),
+        pytest.param("join:channel:*", "join", "everyone", False, id="what is no channel"),
+        pytest.param("join:channel:a", "join", "channel:A", False, id="another case"),
+    ],
+)
+def test_what_is_granted(scopes: str, action: str, audience: str, allowed: bool) -> None:
+    assert Scopes.parse(scopes).allow(action, audience) is allowed
