@@ -10,12 +10,13 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from chalice.app import Chalice, Response, WebsocketEvent
+from chalice.app import Chalice, Response, SQSEvent, WebsocketEvent
 
 from chalicelib import __version__, api, bootstrap
 from chalicelib.authorizers import AuthorizerRequest, authenticate
 from chalicelib.connections import Connection, authorized_principal, request_context
 from chalicelib.errors import ConnectionGone, Unauthorized
+from chalicelib.jobs import Task
 from chalicelib.messages import IncomingMessage
 from chalicelib.policy import AuthorizerResponse, authorizer_response
 
@@ -86,6 +87,23 @@ def websocket_message(event: WebsocketEvent) -> None:
         management_api = services.management_api(sender.api_id, sender.stage)
         management_api.post_to_connection(sender.connection_id, answer.frame)
     _log("message", answer.outcome, sender.principal_id, sender.connection_id)
+
+
+def websocket_deliver(event: SQSEvent) -> None:
+    """Send a part of a large audience what it waits for; one task at a time."""
+    context: Any = event.context
+    for record in event:
+        task = Task.from_text(record.body)
+        seconds = context.get_remaining_time_in_millis() / 1000
+        delivery = bootstrap.services().worker().work(task, seconds)
+        _log("deliver", "nothing_left" if delivery is None else "ok")
+
+
+if (_queue := bootstrap.queue_and_workers()) is not None:
+    # Only a stage that has a queue has a function that works it.
+    websocket_deliver = app.on_sqs_message(
+        queue=_queue[0], name=api.DELIVERY_FUNCTION, batch_size=1, maximum_concurrency=_queue[1]
+    )(websocket_deliver)
 
 
 @app.route("/health")

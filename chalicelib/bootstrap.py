@@ -21,11 +21,14 @@ from chalicelib.connections import Audience, ConnectionRepository
 from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConfigurationError
+from chalicelib.job_table import DynamoDBJobStore
+from chalicelib.jobs import JobQueue, JobStore, TaskQueue, Worker
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from chalicelib.messages import Router
 from chalicelib.metrics import DeliveryMetrics
 from chalicelib.scopes import Scopes
-from chalicelib.settings import Settings, required
+from chalicelib.settings import Settings, delivery_settings, required
+from chalicelib.sqs import Queue, sqs_endpoint
 
 # What API Gateway waits for is 29 s.
 MAX_BUDGET = 25.0
@@ -56,12 +59,18 @@ class Services:
 
     report: Report
 
+    job_store: JobStore
+    queue: TaskQueue | None
+    """None where no queue is set."""
+
     def router(self, api_id: str, stage: str, budget: float) -> Router:
         """Return what carries out the messages of one stage, within ``budget`` seconds each."""
         broadcaster = Broadcaster(
-            Sending(self.connections, self.management_api(api_id, stage), self.executor, self.now),
-            budget=budget,
-            report=self.report,
+            self._sending(api_id, stage),
+            self._jobs(api_id, stage),
+            self.delivery.fanout_threshold,
+            budget,
+            self.report,
         )
 
         def broadcast(audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
@@ -74,6 +83,28 @@ class Services:
             secrets.randbits,
             self.default_scopes,
             self.delivery.max_channels,
+        )
+
+    def worker(self) -> Worker:
+        """Return what works one task of the queue."""
+        return Worker(
+            self.job_store,
+            required(self.queue, "QUEUE_NAME"),
+            self._sending,
+            self.delivery.rate / self.delivery.workers,
+            secrets.token_hex(8),
+            self.report,
+        )
+
+    def _sending(self, api_id: str, stage: str) -> Sending:
+        management_api = self.management_api(api_id, stage)
+        return Sending(self.connections, management_api, self.executor, self.now)
+
+    def _jobs(self, api_id: str, stage: str) -> JobQueue | None:
+        if self.queue is None:
+            return None
+        return JobQueue(
+            self.job_store, self.queue, api_id, stage, self.now, self.delivery.job_seconds
         )
 
 
@@ -117,10 +148,11 @@ def build(
         connect_timeout=1.0,
         read_timeout=2.0,
     )
+    dynamodb = DynamoDB(client, Backoff())
     return Services(
         authenticators=cache(partial(authenticators, settings)),
         connections=DynamoDBConnectionRepository(
-            DynamoDB(client, Backoff()),
+            dynamodb,
             settings.table_name,
             settings.everyone_shards,
             settings.delivery.channel_shards,
@@ -132,7 +164,32 @@ def build(
         default_scopes=settings.default_scopes,
         delivery=settings.delivery,
         report=DeliveryMetrics(settings.stage, now, write_metrics),
+        job_store=DynamoDBJobStore(dynamodb, settings.table_name),
+        queue=_queue(settings.delivery, region, credentials, now),
     )
+
+
+def _queue(
+    delivery: DeliverySettings,
+    region: str,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float],
+) -> Queue | None:
+    if delivery.queue_name is None:
+        return None
+    endpoint = delivery.sqs_endpoint or sqs_endpoint(region)
+    client = SignedClient(endpoint, Signer(region, "sqs"), credentials, now, read_timeout=2.0)
+    return Queue(client, Backoff(), delivery.queue_name)
+
+
+def queue_and_workers() -> tuple[str, int] | None:
+    """Return what Chalice must know of the queue where it imports the app, None without a queue.
+
+    All else is read at first use. Whoever plans, packages or serves a stage sets its variables
+    before the import; Lambda has them from the beginning.
+    """
+    delivery = delivery_settings(os.environ)
+    return None if delivery.queue_name is None else (delivery.queue_name, delivery.workers)
 
 
 def authenticators(settings: Settings) -> Sequence[Authenticator]:

@@ -9,6 +9,7 @@
     * PayloadTooLarge       over the 128 KiB the management API takes (413); send less
     * LimitExceeded         too fast for the receiver or the account (429); slow down
     * ConditionFailed       the item is not as it was expected to be; somebody else was first
+    * JobBusy               another worker has this part of a job; come back later
     * ServiceUnavailable    AWS did not answer, or not in time; try again later
 """
 
@@ -60,6 +61,10 @@ class LimitExceeded(PortcullisError):
 
 class ConditionFailed(PortcullisError):
     """A conditional write has written nothing."""
+
+
+class JobBusy(PortcullisError):
+    """Another worker has this part of a job, or has taken it over."""
 
 
 class ServiceUnavailable(PortcullisError):

@@ -27,10 +27,12 @@ class Reading:
         page: int = PAGE,
         is_over: Callable[[], bool] = lambda: False,
         announce: Callable[[Page], None] = lambda page: None,
+        skip: Callable[[Member], None] = lambda member: None,
     ) -> None:
         """Take ``most`` members at most, and none once ``is_over``; ``now`` is in seconds.
 
-        ``announce`` is called on the executor with each page, before any of it is taken.
+        ``announce`` is called on the executor with each page, before any of it is taken;
+        ``skip`` with each who has expired meanwhile.
         """
         self.expired = 0
         """Those who have expired since they were read."""
@@ -43,6 +45,7 @@ class Reading:
         self._size = page if most is None else min(page, -(-most // len(places)))
         self._is_over = is_over
         self._announce = announce
+        self._skip = skip
         self._taken = 0
         self._unread: list[_Cursor] = []
         self._cursors = deque(_Cursor(shard, start) for shard, start in places)
@@ -92,6 +95,7 @@ class Reading:
                 yield member
             else:
                 self.expired += 1
+                self._skip(member)
         cursor.start = page.last
 
     def _is_full(self, more: int = 0) -> bool:

@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from chalicelib.delivery_settings import DeliverySettings, read_delivery
 from chalicelib.errors import ConfigurationError
 from chalicelib.scopes import Scopes
 
+T = TypeVar("T")
 AuthorizerName = Literal["shared_token", "request_parameters"]
 
 LOCAL_STAGE = "local"
@@ -99,7 +100,15 @@ class Settings:
         return settings
 
 
-def required(value: str | None, variable: str) -> str:
+def delivery_settings(environ: Mapping[str, str]) -> DeliverySettings:
+    """Read what is about deliveries alone, of an environment where all else may be unset."""
+    reader = _Reader(environ)
+    delivery = read_delivery(reader)
+    reader.finish()
+    return delivery
+
+
+def required(value: T | None, variable: str) -> T:
     """Return a setting that only some functions need, or say which variable is missing."""
     if value is None:
         raise ConfigurationError(f"missing environment variables: {variable}")

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,9 +20,17 @@ from chalicelib.connections import (
     implicit_audiences,
     shard_of,
 )
-from chalicelib.errors import ConnectionGone, LimitExceeded, PortcullisError, ServiceUnavailable
+from chalicelib.errors import (
+    ConnectionGone,
+    JobBusy,
+    LimitExceeded,
+    PortcullisError,
+    ServiceUnavailable,
+)
 from chalicelib.exchanges import NoAnswer, Repeated, Result
 from chalicelib.http1 import Response
+from chalicelib.jobs import Job, JobReport, Progress, Task
+from chalicelib.reading import Place
 
 T = TypeVar("T")
 
@@ -183,6 +191,94 @@ class FakeManagementAPI:
     def _check(self, connection_id: str) -> None:
         if connection_id in self.errors:
             raise self.errors[connection_id]
+
+
+@dataclass
+class _Slice:
+    progress: Progress
+    worker: str = ""
+    until: float = 0.0
+    is_done: bool = False
+
+
+class InMemoryJobStore:
+    """A JobStore; ``fail_after`` makes its writes fail from then on."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, tuple[Job, bytes]] = {}
+        self._slices: dict[tuple[str, int], _Slice] = {}
+        self._writes_left: int | None = None
+        self._lock = threading.RLock()
+
+    def create(self, job: Job, payload: bytes, places: Sequence[Place]) -> None:
+        self._write()
+        self._jobs[job.job_id] = job, payload
+        for shard, start in places:
+            self._slices[job.job_id, shard] = _Slice(Progress(start, start))
+
+    def payload(self, job_id: str) -> bytes | None:
+        return self._jobs[job_id][1] if job_id in self._jobs else None
+
+    def claim(self, task: Task, worker: str, now: float, until: float) -> Progress | None:
+        with self._lock:
+            slice_ = self._slices.get((task.job.job_id, task.shard))
+            if slice_ is None or slice_.is_done:
+                return None
+            if slice_.until > now and slice_.worker != worker:
+                raise JobBusy(task.job.job_id)
+            self._write()
+            slice_.worker, slice_.until = worker, until
+            return slice_.progress
+
+    def note(
+        self,
+        task: Task,
+        worker: str,
+        progress: Progress,
+        *,
+        is_released: bool = False,
+        is_done: bool = False,
+    ) -> None:
+        with self._lock:
+            slice_ = self._slices[task.job.job_id, task.shard]
+            if slice_.worker != worker:
+                raise JobBusy(task.job.job_id)
+            self._write()
+            slice_.progress = progress
+            slice_.until = 0.0 if is_released else slice_.until
+            slice_.is_done = is_done
+
+    def report(self, job_id: str) -> JobReport | None:
+        if job_id not in self._jobs:
+            return None
+        slices = [each for (name, _), each in self._slices.items() if name == job_id]
+        counts = Counter({outcome.value: 0 for outcome in Outcome} | {"repeated": 0})
+        for each in slices:
+            counts.update(each.progress.counts)
+        counts["targeted"] = sum(counts[outcome.value] for outcome in Outcome)
+        return JobReport(self._jobs[job_id][0], counts, all(each.is_done for each in slices))
+
+    def fail_after(self, writes: int | None) -> None:
+        self._writes_left = writes
+
+    def _write(self) -> None:
+        if self._writes_left is not None:
+            if self._writes_left == 0:
+                raise ServiceUnavailable("the store is down")
+            self._writes_left -= 1
+
+
+class InMemoryQueue:
+    """A queue of texts; ``is_down`` refuses them."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.is_down = False
+
+    def send(self, bodies: Sequence[str]) -> None:
+        if self.is_down:
+            raise ServiceUnavailable("the queue is down")
+        self.bodies += bodies
 
 
 @dataclass

@@ -35,7 +35,12 @@ from tests.factories import (
     mapped_message_event,
     message_event,
 )
-from tests.fakes import Clock, FakeManagementAPI, InMemoryConnectionRepository
+from tests.fakes import (
+    Clock,
+    FakeManagementAPI,
+    InMemoryConnectionRepository,
+    InMemoryJobStore,
+)
 
 GOOD = authorizer_event(headers=[("token", "hello")])
 AUTHORIZER = {"token": "shared_token", "expiresAt": str(int(NOW) + 7200), "principalId": "alice"}
@@ -69,6 +74,8 @@ def services(
             default_scopes=make_settings().default_scopes,
             delivery=make_settings().delivery,
             report=no_report,
+            job_store=InMemoryJobStore(),
+            queue=None,
         )
         monkeypatch.setattr(bootstrap, "services", lambda: services)
         monkeypatch.setattr(bootstrap, "settings", make_settings)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import api
+from chalicelib.delivery_settings import DeliverySettings
 from tests.factories import (
     CONNECTION_ID,
     NOW,
@@ -160,3 +161,18 @@ def test_no_secret_is_in_the_definition(authorizer: str) -> None:
     secrets = ("shared_token", "header_auth_value", "query_string_value", "stage_variable_value")
     settings = make_settings(authorizer=authorizer, **dict.fromkeys(secrets, "c0rrect-horse"))
     assert "c0rrect-horse" not in json.dumps(api.definition(settings))
+
+
+def test_without_a_queue_none_is_defined() -> None:
+    assert api.definition(make_settings())["queues"] == []
+
+
+def test_a_queue_comes_after_the_one_for_its_dead_letters() -> None:
+    delivery = DeliverySettings(queue_name="deliveries")
+    dead_letters, queue = api.definition(make_settings(delivery=delivery))["queues"]
+    assert (dead_letters["QueueName"], queue["QueueName"]) == (
+        "deliveries-dead-letters",
+        "deliveries",
+    )
+    target = "arn:${Partition}:sqs:${Region}:${AccountId}:deliveries-dead-letters"
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": target, "maxReceiveCount": 3}
