@@ -13,7 +13,7 @@ import click
 from localgateway import log
 from localgateway.database import DEFAULT_PORT
 from localgateway.errors import StartError
-from localgateway.options import DISCONNECTS, Options
+from localgateway.options import DELIVERIES, DISCONNECTS, Options
 
 _FILES = 65_536
 _PORT = click.IntRange(0, 65_535)
@@ -41,13 +41,25 @@ _PORT = click.IntRange(0, 65_535)
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path, resolve_path=True),
-    help="A CloudFormation or SAM template to honour: tables, authorizer, routes, integrations, "
-    "responses, variables. What cannot be honoured is named. Repeatable; later files win.",
+    help="A CloudFormation or SAM template to honour: tables, queues, authorizer, routes, "
+    "integrations, responses, variables. What cannot be honoured is named. Repeatable; later files "
+    "win.",
 )
 @click.option("--reload", is_flag=True, help="Start anew whenever a file of the project is saved.")
-@click.option("--no-database", is_flag=True, help="Start no database, and point the app at none.")
 @click.option(
-    "--database", metavar="URL", help="Use this DynamoDB-compatible engine, not the embedded one."
+    "--no-database",
+    is_flag=True,
+    help="Start no embedded engine, and point the app at none: neither tables nor queues.",
+)
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Use this DynamoDB-compatible engine, not the embedded one, for tables.",
+)
+@click.option(
+    "--queues",
+    metavar="URL",
+    help="Use this SQS-compatible engine, not the embedded one, for queues.",
 )
 @click.option(
     "--database-port",
@@ -74,13 +86,19 @@ _PORT = click.IntRange(0, 65_535)
     default="once",
     help="How often $disconnect is invoked: on AWS it is a best effort.",
 )
+@click.option(
+    "--deliveries",
+    type=click.Choice(list(DELIVERIES)),
+    default="once",
+    help="How often a queue's message is delivered: SQS promises once at least.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
 def main(**options: Any) -> None:
     r"""Serve a Chalice app's WebSocket API, management API and HTTP routes on one port.
 
-    The app runs unmodified, with API Gateway's own semantics and an embedded DynamoDB-compatible
-    engine; it needs no AWS account. Handlers run in this process, so breakpoint() works. Ctrl-C
-    stops everything.
+    The app runs unmodified, with API Gateway's own semantics and an embedded engine for DynamoDB
+    and SQS; it needs no AWS account. Queue handlers and schedules run, too. Handlers run in this
+    process, so breakpoint() works. Ctrl-C stops everything.
 
     \b
     Examples:

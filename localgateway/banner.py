@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from localgateway.definition import ApiDefinition, Example
@@ -11,9 +12,18 @@ from localgateway.events import Stage
 
 
 def banner(
-    definition: ApiDefinition, stage: Stage, database_url: str | None, *, has_http: bool
+    definition: ApiDefinition,
+    stage: Stage,
+    database_url: str | None,
+    *,
+    has_http: bool,
+    queues_url: str | None = None,
+    worked: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return the text: URLs, what lets a newcomer in, and commands."""
+    """Return the text: URLs, what lets a newcomer in, and commands.
+
+    ``worked`` are names of queues, each with the function that works it.
+    """
     address, api_stage = stage.domain_name, stage.name
     lines = [""]
     if definition.routes or definition.authorizer:
@@ -23,6 +33,9 @@ def banner(
         lines.append(f"  HTTP            http://{address}")
     if database_url is not None:
         lines.append(f"  Database        {database_url}")
+    if queues_url is not None:
+        lines.append(f"  Queues          {queues_url}")
+        lines += [f"                  {name}: {function}" for name, function in worked]
     example = definition.example
     credentials = [*example.headers.items(), *example.query.items()]
     if credentials:

@@ -1,4 +1,4 @@
-"""What a CloudFormation or SAM template says of an app: environment, tables, WebSocket API."""
+"""What a CloudFormation or SAM template says of an app: environment, tables, queues, API."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 from localgateway.cloudformation_api import ServedApi
 from localgateway.cloudformation_file import TemplateFiles
+from localgateway.cloudformation_queues import read_event_sources, read_queues
 from localgateway.cloudformation_resources import Resource, Resources
 from localgateway.cloudformation_routes import read_authorizer, read_routes
 from localgateway.definition import ApiDefinition
 from localgateway.events import Stage
 from localgateway.intrinsics import FUNCTION_TYPES, NO_VALUE, TABLE_TYPES
+from localgateway.queues import EventSource
 from localgateway.route_selection import parse_expression
 
 _TABLE_PROPERTIES = (
@@ -48,10 +50,11 @@ class Template:
         """
         return cls(TemplateFiles.read(paths), parameters)
 
-    def environment(self, stage: Stage) -> dict[str, str]:
+    def environment(self, stage: Stage, queues_url: str | None = None) -> dict[str, str]:
         """Return the variables of all functions as one.
 
-        On AWS each function has its own; in one process there is one environment.
+        On AWS each function has its own; in one process there is one environment. URLs of the API
+        and of queues are those they have here; ``queues_url`` is where queues are.
         """
         resources = self._resources(stage)
         union: dict[str, str] = {}
@@ -60,12 +63,30 @@ class Template:
                 if union.setdefault(name, value) != value:
                     resources.say(f"{path}.{name}", "in one process all functions get this value")
             union |= variables
-        return {name: _localized(value, stage) for name, value in union.items()}
+        return {name: _localized(value, stage, queues_url) for name, value in union.items()}
 
     def tables(self, stage: Stage) -> list[dict[str, Any]]:
         """Return the properties of every table, as ``AWS::DynamoDB::Table`` has them."""
         resources = self._resources(stage)
         return [_table(resources, table) for table in resources.of(*TABLE_TYPES)]
+
+    def queues(self, stage: Stage) -> list[dict[str, Any]]:
+        """Return the properties of every queue, as ``AWS::SQS::Queue`` has them."""
+        return read_queues(self._resources(stage))
+
+    def event_sources(
+        self,
+        own: Sequence[EventSource],
+        definition: ApiDefinition,
+        functions: Collection[str],
+        stage: Stage,
+    ) -> list[EventSource]:
+        """Return the app's ``own`` event sources with what the template says of queues' functions.
+
+        Raises ``StartError``. For the rest see ``extend``.
+        """
+        resources = self._resources(stage)
+        return read_event_sources(ServedApi(resources, definition, functions), resources, own)
 
     def extend(
         self, definition: ApiDefinition, functions: Collection[str], stage: Stage
@@ -150,8 +171,12 @@ def _stage_variables(api: ServedApi, stage: Stage) -> dict[str, str]:
     return served.texts("StageVariables")
 
 
-def _localized(text: str, stage: Stage) -> str:
-    """Return a text in which the API's address on AWS is that of this machine."""
+def _localized(text: str, stage: Stage, queues_url: str | None) -> str:
+    """Return a text in which the addresses of the API and of queues are those of this machine."""
+    if queues_url is not None:
+        text = text.replace(
+            f"https://sqs.{stage.region}.amazonaws.com/", f"{queues_url.rstrip('/')}/"
+        )
     host = f"{stage.api_id}.execute-api.{stage.region}.amazonaws.com"
     for aws, local in (("https://", "http://"), ("wss://", "ws://"), ("", "")):
         text = text.replace(f"{aws}{host}", f"{local}{stage.domain_name}")

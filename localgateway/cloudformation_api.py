@@ -60,7 +60,8 @@ class ServedApi:
         self.definition = definition
         self._resources = resources
         self._functions = functions
-        self._names = _deployed_names(resources, definition, functions)
+        self.function_names: Mapping[str, str] = _deployed_names(resources, definition, functions)
+        """Every name a template may have for a function of the app's, to its own."""
         self._others = {
             api.logical_id
             for api in resources.of(API_TYPE)
@@ -88,10 +89,10 @@ class ServedApi:
                 f"{uri} invokes no function; write arn:aws:apigateway:REGION:lambda:path"
                 "/2015-03-31/functions/FUNCTION_ARN/invocations",
             )
-        if match["name"] not in self._names:
+        if match["name"] not in self.function_names:
             known = ", ".join(sorted(self._functions))
             resource.fail(name, f"the app has no function {match['name']}; it has {known}")
-        return self._names[match["name"]]
+        return self.function_names[match["name"]]
 
     def say_unsupported(self) -> None:
         """Say what the template asks for and the gateway does not do."""
@@ -105,7 +106,7 @@ class ServedApi:
             if is_another and api.get("ProtocolType") == "WEBSOCKET":
                 api.say("", "a second WebSocket API is not served")
         for logical_id, path in self._resources.assumed.items():
-            if logical_id not in self._names:
+            if logical_id not in self.function_names:
                 self._resources.say(path, f"neither the template nor the app has {logical_id}")
 
     def _unsupported_properties(self) -> Iterator[tuple[Resource, str, str]]:

@@ -31,12 +31,13 @@ HANDLERS = {
 """The functions Chalice makes of an app's WebSocket handlers, whatever the app calls them."""
 
 _CHALICE_API = "WebsocketAPI"
-_ONLY_OF_FUNCTIONS = frozenset({"Environment", "FunctionName", "Handler"})
+_ONLY_OF_FUNCTIONS = frozenset({"Environment", "Events", "FunctionName", "Handler"})
 # To lose one of these silently could leave an API open.
 _NEED_A_TYPE = frozenset(
     {"ApiId", "AuthorizationType", "AuthorizerId", "AuthorizerUri", "IdentitySource"}
     | {"IntegrationType", "IntegrationUri", "KeySchema", "RequestTemplates", "RouteKey"}
     | {"RouteResponseSelectionExpression", "StageVariables", "TableName", "Target"}
+    | {"EventSourceArn", "QueueName", "RedrivePolicy"}
 )
 
 
@@ -58,6 +59,13 @@ class Resource:
         """Return a property, or None; members that cannot be known are left out, and said."""
         value = self._resources.resolver.resolve(self._properties.get(name), self.path(name))
         return None if value is NO_VALUE else value
+
+    def members(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Yield the members of an object, for the caller to work out those that matter."""
+        value = self._properties.get(name, {})
+        if not isinstance(value, Mapping):
+            self.fail(name, "it is no object")
+        yield from value.items()
 
     def text(self, name: str) -> str | None:
         """Return a property that must be a text, or None where it is not there."""

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from localgateway.errors import StartError
+from localgateway.events import ACCOUNT_ID
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8100
@@ -46,7 +47,7 @@ class EmbeddedDatabase:
 
         Raises ``StartError`` when the port is taken.
         """
-        port = _free_port(port)
+        port = free_port(port)
         log = Path(tempfile.mkdtemp(prefix="localgateway-")) / "database.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -145,7 +146,12 @@ def _call(
 def _environment(directory: Path) -> dict[str, str]:
     # Nothing of the caller's environment: an option of MiniStack set there for another purpose
     # (persistence, say) must not change what this engine does.
-    return {"LOG_LEVEL": "WARNING", "SERVICES": "dynamodb", "TMPDIR": str(directory)}
+    return {
+        "LOG_LEVEL": "WARNING",
+        "SERVICES": "dynamodb,sqs",
+        "TMPDIR": str(directory),
+        "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+    }
 
 
 def _accepts(port: int) -> bool:
@@ -154,7 +160,8 @@ def _accepts(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _free_port(port: int) -> int:
+def free_port(port: int) -> int:
+    """Return a port nobody has, ``port`` itself unless it is 0; raises ``StartError``."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

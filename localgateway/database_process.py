@@ -1,8 +1,9 @@
-"""The embedded engine's process: MiniStack's DynamoDB behind a front of ours.
+"""The embedded engine's process: MiniStack's DynamoDB and SQS behind a front of ours.
 
 MiniStack's own front, an ASGI server and a router for a hundred services, is two thirds of what a
-call costs. This one speaks the same HTTP, knows one service, and starts twice as fast. What it
-calls of MiniStack is named in ``_service``: the version is pinned, the contract tests run on it.
+call costs. This one speaks the same HTTP, knows two services, and starts twice as fast. What it
+calls of MiniStack is named in ``_service`` and in ``queue_service``: the version is pinned, the
+contract tests run on it. Queues are loaded at the first call to them.
 
 It ends with whoever started it: the parent holds the other end of standard input, and when the
 parent goes, even by SIGKILL, reading ends and so does this process.
@@ -25,6 +26,7 @@ from typing import Any
 from localgateway.http_messages import HttpRequest, HttpResponse, json_response
 from localgateway.http_protocol import HttpProtocol
 from localgateway.limits import Limits
+from localgateway.queue_service import TARGET_PREFIX, QueueService
 
 _Answer = tuple[int, dict[str, str], bytes]
 _Service = Callable[[HttpRequest, str], Awaitable[_Answer]]
@@ -34,7 +36,7 @@ _LIMITS = Limits(url_length=65_536, header_size=65_536, request_body_size=32 * 1
 
 
 class Engine:
-    """Hands requests of DynamoDB's protocol to the service."""
+    """Hands requests of DynamoDB's and SQS's JSON protocols to the services."""
 
     limits = _LIMITS
 
@@ -42,6 +44,7 @@ class Engine:
         self.transports: set[asyncio.Transport] = set()
         self.http_protocols: set[HttpProtocol] = set()
         self._service = service
+        self._queues: QueueService | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -55,13 +58,17 @@ class Engine:
         return None
 
     async def respond(self, request: HttpRequest) -> HttpResponse:
-        """Answer one call of DynamoDB."""
-        if not (request.header("X-Amz-Target") or "").startswith("DynamoDB_"):
-            return json_response(400, {"__type": "UnknownOperationException"})
+        """Answer one call of DynamoDB or SQS."""
+        target = request.header("X-Amz-Target") or ""
         scope = _REGION.search(request.header("Authorization") or "")
-        status, headers, body = await self._service(
-            request, scope["region"] if scope is not None else "us-east-1"
-        )
+        region = scope["region"] if scope is not None else "us-east-1"
+        if target.startswith("DynamoDB_"):
+            status, headers, body = await self._service(request, region)
+        elif target.startswith(TARGET_PREFIX):
+            self._queues = self._queues or QueueService()
+            status, headers, body = await self._queues.respond(request, region)
+        else:
+            return json_response(400, {"__type": "UnknownOperationException"})
         return HttpResponse(status, tuple(headers.items()), body)
 
     async def upgrade(

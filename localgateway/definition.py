@@ -20,11 +20,13 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
         },
         "stage_variables": {NAME: VALUE},
         "tables": [PROPERTIES_OF_AWS_DYNAMODB_TABLE, ...],
+        "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
         "example": {"headers": {...}, "query": {...}, "message": {...}},
     }
 
-Every member is optional. NAME is the name of one of the app's Lambda functions. Without a
-definition the app has Chalice's own three routes and no authorizer.
+Every member is optional. NAME is the name of one of the app's Lambda functions. Texts of queues
+may hold ``${Partition}``, ``${Region}`` and ``${AccountId}``. Without a definition the app has
+Chalice's own three routes and no authorizer.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ CHALICE_EXPRESSION = "$request.body.action"
 """Chalice fixes the route selection expression of every API it deploys to this one."""
 
 _DEFINITION_KEYS = frozenset(
-    {"authorizer", "route_selection_expression", "routes", "stage_variables", "tables", "example"}
+    {"authorizer", "route_selection_expression", "routes", "stage_variables"}
+    | {"tables", "queues", "example"}
 )
 _INTEGRATION_TYPES = ("AWS", "AWS_PROXY", "MOCK")
 _PASSTHROUGH_BEHAVIORS = ("WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER")
@@ -97,6 +100,7 @@ class ApiDefinition:
     route_selection_expression: str = CHALICE_EXPRESSION
     stage_variables: Mapping[str, str] = field(default_factory=dict)
     tables: Sequence[Mapping[str, Any]] = ()
+    queues: Sequence[Mapping[str, Any]] = ()
     example: Example = field(default_factory=Example)
 
 
@@ -124,6 +128,7 @@ def read(
         route_selection_expression=expression,
         stage_variables=definition.get("stage_variables", {}),
         tables=definition.get("tables", ()),
+        queues=definition.get("queues", ()),
         example=_example(definition.get("example", {})),
     )
 

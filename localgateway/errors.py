@@ -6,6 +6,7 @@
     * FunctionError        a function raised, or answered with what JSON cannot say
         * FunctionTimedOut a function took longer than the integration may
     * IntegrationFailed    send the client an error frame; the connection stays open
+    * QueueCallFailed      an engine refused a call to a queue, or did not answer: try again later
 """
 
 from __future__ import annotations
@@ -43,3 +44,11 @@ class FunctionTimedOut(FunctionError):
 
 class IntegrationFailed(GatewayError):
     """A route could not be carried out; the text is what AWS tells the client."""
+
+
+class QueueCallFailed(GatewayError):
+    """A queue could not be used; ``code`` is SQS's name of the error, empty without an answer."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -13,6 +13,9 @@ from typing import Any
 Event = dict[str, Any]
 Pairs = tuple[tuple[str, str], ...]
 
+ACCOUNT_ID = "123456789012"
+"""Of every event, ARN and queue here: the one AWS's own examples have."""
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UPGRADE_HEADERS = (("Connection", "upgrade"), ("Upgrade", "websocket"), ("content-length", "0"))
 _HOP_BY_HOP = frozenset(name.lower() for name, _ in _UPGRADE_HEADERS)
@@ -25,7 +28,7 @@ class Stage:
     name: str = "api"
     api_id: str = "local00000"
     region: str = "us-east-1"
-    account_id: str = "123456789012"
+    account_id: str = ACCOUNT_ID
     domain_name: str = "127.0.0.1:8000"
     variables: Mapping[str, str] = field(default_factory=dict)
 

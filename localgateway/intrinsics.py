@@ -14,6 +14,7 @@ NO_VALUE: Final = object()
 
 TABLE_TYPES = ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable")
 FUNCTION_TYPES = ("AWS::Serverless::Function", "AWS::Lambda::Function")
+QUEUE_TYPE = "AWS::SQS::Queue"
 API_TYPE = "AWS::ApiGatewayV2::Api"
 
 _GATEWAY = "AWS::ApiGatewayV2::"
@@ -138,7 +139,10 @@ class Resolver:
     def _physical_id(self, name: str, path: str) -> str:
         kind = self._type(name)
         if kind in TABLE_TYPES:
-            return self._table_name(name)
+            return self._given_name(name, "TableName")
+        if kind == QUEUE_TYPE:
+            host = f"https://sqs.{self._stage.region}.amazonaws.com"
+            return f"{host}/{self._stage.account_id}/{self._queue_name(name)}"
         if kind == API_TYPE:
             return self._stage.api_id if name == self._served_api else name
         if kind == f"{_GATEWAY}Stage":
@@ -156,8 +160,12 @@ class Resolver:
     def _attribute(self, name: str, attribute: str, path: str) -> str:
         kind = self._type(name)
         if kind in TABLE_TYPES and attribute in {"Arn", "StreamArn"}:
-            arn = self._arn("dynamodb", f"table/{self._table_name(name)}")
+            arn = self._arn("dynamodb", f"table/{self._physical_id(name, path)}")
             return arn if attribute == "Arn" else f"{arn}/stream/2026-01-01T00:00:00.000"
+        if kind == QUEUE_TYPE and attribute in {"Arn", "QueueName", "QueueUrl"}:
+            queue_name = self._queue_name(name)
+            of_queue = {"Arn": self._arn("sqs", queue_name), "QueueName": queue_name}
+            return of_queue.get(attribute) or self._physical_id(name, path)
         if kind == API_TYPE and attribute == "ApiEndpoint" and name == self._served_api:
             return f"wss://{self._stage.api_id}.execute-api.{self._stage.region}.amazonaws.com"
         if kind.startswith(_GATEWAY) and attribute.endswith("Id"):
@@ -216,9 +224,15 @@ class Resolver:
         is_list = kind == "CommaDelimitedList" or kind.startswith("List<")
         return [item.strip() for item in text.split(",")] if is_list else text
 
-    def _table_name(self, name: str) -> str:
-        path = f"Resources.{name}.Properties.TableName"
-        given = self._resources[name].get("Properties", {}).get("TableName", NO_VALUE)
+    def _queue_name(self, name: str) -> str:
+        given = self._given_name(name, "QueueName")
+        is_fifo = self._resources[name].get("Properties", {}).get("FifoQueue") in {True, "true"}
+        return f"{given}.fifo" if is_fifo and not given.endswith(".fifo") else given
+
+    def _given_name(self, name: str, property_name: str) -> str:
+        """Return the name a resource is given, or else one as CloudFormation makes it."""
+        path = f"Resources.{name}.Properties.{property_name}"
+        given = self._resources[name].get("Properties", {}).get(property_name, NO_VALUE)
         try:
             with self._once(name):
                 resolved = self.exact(given, path)

@@ -40,6 +40,8 @@ class Limits:
     """Unread by a client before a post to it is refused with 429. AWS's own is not known."""
     messages_in_flight: int = 128
     """Of one connection, before its socket is no longer read."""
+    queue_concurrency: int = 5
+    """Batches a function works at once that has no maximum concurrency. Lambda begins with five."""
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Limits:

@@ -11,6 +11,9 @@ from localgateway.errors import StartError
 DISCONNECTS = {"once": 1, "never": 0, "twice": 2}
 """How often ``$disconnect`` is invoked, by the option's words."""
 
+DELIVERIES = {"once": 1, "twice": 2}
+"""How often a queue's message is delivered, by the option's words."""
+
 _STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -27,9 +30,11 @@ class Options:
     no_database: bool
     database: str | None
     database_port: int
+    queues: str | None
     env: tuple[str, ...]
     limit: tuple[str, ...]
     disconnects: str
+    deliveries: str
     log_format: str
 
     def check(self) -> None:

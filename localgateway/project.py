@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chalice.app import Chalice, ScheduledEventConfig
+from chalice.app import Chalice, ScheduledEventConfig, SQSEventConfig
 from chalice.cli.factory import CLIFactory, UnknownConfigFileVersion
 from chalice.config import Config
 from chalice.deploy.validate import ExperimentalFeatureError
 
 from localgateway.definition import ApiDefinition, read
 from localgateway.errors import StartError
+from localgateway.queues import EventSource, queue_name
 from localgateway.schedules import Schedule
 
 _DOMAIN_NAME = re.compile(r"https://.*domain_?name", re.IGNORECASE)
+
+_LAMBDA_TIMEOUT = 60
+"""Chalice's default, in seconds."""
 
 DEFINITION_NAME = "websocket_api_definition"
 """The module-level name beside ``app`` under which an app says what Chalice cannot."""
@@ -37,6 +41,8 @@ class Project:
     function_names: Mapping[str, str]
     """Every name a function may be invoked by, deployed ones too, to its own name."""
     schedules: Mapping[str, Schedule]
+    event_sources: Sequence[EventSource]
+    """The functions that work queues."""
     notices: Sequence[str]
     """What will not work here as it does on AWS, each to be said once."""
 
@@ -118,6 +124,7 @@ def load(
         functions,
         _function_names(app, stage, functions),
         _schedules(app),
+        _event_sources(app),
         [*_unserved(app), *_endpoints_of_their_own(project_dir)],
     )
 
@@ -151,11 +158,34 @@ def _schedules(app: Chalice) -> dict[str, Schedule]:
     return found
 
 
+def _event_sources(app: Chalice) -> list[EventSource]:
+    return [
+        EventSource(
+            function=source.name,
+            queue_name=queue_name(source.queue or source.queue_arn or ""),
+            batch_size=source.batch_size,
+            batching_window=source.maximum_batching_window_in_seconds,
+            maximum_concurrency=source.maximum_concurrency,
+        )
+        for source in app.event_sources
+        if isinstance(source, SQSEventConfig)
+    ]
+
+
+def function_timeouts(project: Project, stage: str) -> dict[str, int]:
+    """Return the time limits the functions that work queues have on Lambda, in seconds."""
+    scoped = {
+        source.function: project.config.scope(chalice_stage=stage, function_name=source.function)
+        for source in project.event_sources
+    }
+    return {name: config.lambda_timeout or _LAMBDA_TIMEOUT for name, config in scoped.items()}
+
+
 def _unserved(app: Chalice) -> list[str]:
     return [
         f"{source.name} is not run here: {type(source).__name__.removesuffix('Config')}"
         for source in app.event_sources
-        if not isinstance(source, ScheduledEventConfig)
+        if not isinstance(source, ScheduledEventConfig | SQSEventConfig)
     ]
 
 

@@ -8,16 +8,18 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import click
 
 from localgateway.banner import banner
 from localgateway.cloudformation import Template
-from localgateway.database import EmbeddedDatabase, create_table
+from localgateway.database import create_table
+from localgateway.engines import Engines
 from localgateway.errors import StartError
 from localgateway.events import Stage
 from localgateway.functions import Functions
@@ -26,10 +28,20 @@ from localgateway.http_routes import HttpRoutes
 from localgateway.lambda_api import LambdaApi
 from localgateway.limits import Limits
 from localgateway.log import logger
-from localgateway.options import DISCONNECTS, Options
-from localgateway.project import Project, environment, load, point_websocket_api
+from localgateway.options import DELIVERIES, DISCONNECTS, Options
+from localgateway.project import (
+    Project,
+    environment,
+    function_timeouts,
+    load,
+    point_websocket_api,
+)
+from localgateway.queues import QueueDefinition, read_queues
 from localgateway.scheduler import run_schedules
 from localgateway.server import BACKLOG, Server
+
+if TYPE_CHECKING:
+    from localgateway.queue_handlers import QueueHandlers
 
 REGION = "us-east-1"
 _LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -42,24 +54,31 @@ def run(options: Options, environ: MutableMapping[str, str]) -> None:
     template = Template.read(options.templates)
     with closing(_listen(options.host, options.port)) as listener:
         address = f"{_reachable(options.host)}:{listener.getsockname()[1]}"
-        with _database(options) as (database_url, wait_for_database):
-            # The engine starts while the app is imported: that takes about as long.
-            variables = _variables(options, environ, address, database_url)
+        # The engine starts while the app is imported: that takes about as long.
+        with Engines(options) as engines:
+            variables = _variables(options, environ, address, engines)
             region = variables.get("AWS_REGION") or variables["AWS_DEFAULT_REGION"]
             stage = Stage(options.api_stage, region=region, domain_name=address)
             project = _load(options, environ, template, stage, variables)
-            if database_url is not None:
-                wait_for_database()
+            queues = read_queues(project.definition.queues, stage)
+            engines.wait(has_queues=bool(queues or project.event_sources))
+            if engines.database_url is not None:
                 for table in project.definition.tables:
-                    create_table(database_url, table, region)
+                    create_table(engines.database_url, table, region)
             serving = _serve(
-                options, project, stage, limits=limits, listener=listener, database_url=database_url
+                options,
+                project,
+                stage,
+                limits=limits,
+                listener=listener,
+                engines=engines,
+                queues=queues,
             )
             asyncio.run(serving)
 
 
 def _variables(
-    options: Options, environ: Mapping[str, str], address: str, database_url: str | None
+    options: Options, environ: Mapping[str, str], address: str, engines: Engines
 ) -> dict[str, str]:
     """Return what the app finds in its environment: ours, then config.json's, then --env's."""
     configured, disagreeing = environment(options.project_dir, options.stage)
@@ -68,8 +87,10 @@ def _variables(
     endpoints = {
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://{address}/{options.api_stage}"
     }
-    if database_url is not None:
-        endpoints["AWS_ENDPOINT_URL_DYNAMODB"] = database_url
+    if engines.database_url is not None:
+        endpoints["AWS_ENDPOINT_URL_DYNAMODB"] = engines.database_url
+    if engines.queues_url is not None:
+        endpoints["AWS_ENDPOINT_URL_SQS"] = engines.queues_url
     defaults = {
         **_LOCAL_CREDENTIALS,
         "AWS_DEFAULT_REGION": REGION,
@@ -87,14 +108,20 @@ def _load(
     variables: dict[str, str],
 ) -> Project:
     """Import the app, and put over its own definition what the templates say."""
-    variables = {**variables, **template.environment(stage), **options.variables()}
+    queues_url = variables.get("AWS_ENDPOINT_URL_SQS")
+    variables |= {**template.environment(stage, queues_url), **options.variables()}
     project = load(options.project_dir, options.stage, environ, variables)
     tables = (*project.definition.tables, *template.tables(stage))
+    queues = (*project.definition.queues, *template.queues(stage))
+    sources = template.event_sources(
+        project.event_sources, project.definition, project.functions, stage
+    )
     definition = template.extend(project.definition, project.functions, stage)
     point_websocket_api(project.app, stage.domain_name, stage.name)
     for notice in (*project.notices, *template.unsupported):
         logger.warning("%s", notice)
-    return replace(project, definition=replace(definition, tables=tables))
+    definition = replace(definition, tables=tables, queues=queues)
+    return replace(project, definition=definition, event_sources=sources)
 
 
 async def _serve(
@@ -104,7 +131,8 @@ async def _serve(
     *,
     limits: Limits,
     listener: socket.socket,
-    database_url: str | None,
+    engines: Engines,
+    queues: Sequence[QueueDefinition],
 ) -> None:
     stop = stop_on_signals()
     functions = Functions(project.functions, timeout=limits.integration_timeout)
@@ -119,16 +147,67 @@ async def _serve(
     )
     routes = HttpRoutes(project.app, project.config) if project.app.routes else None
     server = Server(gateway, routes, LambdaApi(functions, project.function_names))
+    handlers = await _start_queues(
+        options, project, stage, functions, server=server, engines=engines, queues=queues
+    )
     await server.start(listener)
     schedules = asyncio.create_task(run_schedules(project.schedules, functions, stage))
     gc.freeze()  # what start-up made is never collected: spare the collector looking at it again
-    click.echo(banner(project.definition, stage, database_url, has_http=routes is not None))
+    worked = [(each.queue_name, each.function) for each in project.event_sources]
+    click.echo(
+        banner(
+            project.definition,
+            stage,
+            engines.database_url,
+            has_http=routes is not None,
+            queues_url=engines.queues_url if handlers is not None else None,
+            worked=worked,
+        )
+    )
     await stop.wait()
     click.echo("stopping")
     schedules.cancel()
     await asyncio.gather(schedules, return_exceptions=True)
+    if handlers is not None:
+        await handlers.stop()
     await server.stop()
     functions.close()
+    if handlers is not None:
+        await handlers.close()
+
+
+async def _start_queues(
+    options: Options,
+    project: Project,
+    stage: Stage,
+    functions: Functions,
+    *,
+    server: Server,
+    engines: Engines,
+    queues: Sequence[QueueDefinition],
+) -> QueueHandlers | None:
+    """Create the app's queues and poll those that functions work; None where there are none."""
+    if not queues and not project.event_sources:
+        return None
+    if engines.queues_url is None:
+        names = ["no queue", *sorted({source.function for source in project.event_sources})]
+        logger.warning("with --no-database there is %s; see --queues", ", no ".join(names))
+        return None
+    # Late: most apps have no queue, and need not keep the code for it in memory.
+    from localgateway.queue_handlers import QueueHandlers
+    from localgateway.sqs import Sqs
+
+    return await QueueHandlers.start(
+        Sqs(engines.queues_url, stage.region),
+        queues,
+        project.event_sources,
+        functions,
+        server.spawn,
+        region=stage.region,
+        concurrency=server.limits.queue_concurrency,
+        deliveries=DELIVERIES[options.deliveries],
+        function_timeouts=function_timeouts(project, options.stage),
+    )
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -140,19 +219,6 @@ def stop_on_signals() -> asyncio.Event:
         # too, and a signal that meets a full pipe is lost.
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     return stop
-
-
-@contextmanager
-def _database(options: Options) -> Iterator[tuple[str | None, Callable[[], None]]]:
-    """Yield the URL of the engine to use, if any, and what waits until it answers."""
-    if options.database is not None or options.no_database:
-        yield options.database, lambda: None
-        return
-    engine = EmbeddedDatabase.start(options.database_port)
-    try:
-        yield engine.endpoint_url, engine.wait
-    finally:
-        engine.stop()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import websocket
@@ -19,7 +19,10 @@ from localgateway.functions import Functions
 from localgateway.gateway import Gateway
 from localgateway.http_routes import HttpRoutes
 from localgateway.limits import Limits
+from localgateway.queue_handlers import QueueHandlers
+from localgateway.queues import EventSource, QueueDefinition
 from localgateway.server import Server
+from localgateway.sqs import Sqs
 
 Handler = Callable[[Event, Any], Any]
 
@@ -59,6 +62,7 @@ class GatewayUnderTest:
         """Milliseconds the gateway's clock is ahead; a test may move it."""
         self.calls: list[tuple[str, Event]] = []
         self._clients: list[Any] = []
+        self._queues: QueueHandlers | None = None
         self.limits = limits or Limits(integration_timeout=5.0, close_timeout=1.0)
         self._functions = Functions(
             {name: self._recorded(name, function) for name, function in functions.items()},
@@ -131,14 +135,51 @@ class GatewayUnderTest:
         eventually(lambda: len(self.events(function)) >= count)
         return self.events(function)[-1]
 
+    def work_queues(
+        self,
+        engine_url: str,
+        queues: Sequence[Mapping[str, Any]],
+        sources: Sequence[EventSource],
+        deliveries: int = 1,
+        function_timeouts: Mapping[str, int] | None = None,
+    ) -> None:
+        """Create queues on an engine, and let functions work them."""
+        starting = QueueHandlers.start(
+            Sqs(engine_url, self.stage.region),
+            [QueueDefinition.read(properties, self.stage) for properties in queues],
+            sources,
+            self._functions,
+            self.server.spawn,
+            region=self.stage.region,
+            concurrency=self.limits.queue_concurrency,
+            deliveries=deliveries,
+            function_timeouts=function_timeouts,
+        )
+        self._queues = asyncio.run_coroutine_threadsafe(starting, self.loop).result(10)
+
     def stop(self) -> None:
+        if self.loop.is_closed():
+            return
         for client in self._clients:
             client.shutdown()
+        if self._queues is not None:
+            asyncio.run_coroutine_threadsafe(self._queues.stop(), self.loop).result(10)
         asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(10)
+        if self._queues is not None:
+            asyncio.run_coroutine_threadsafe(self._end(self._queues), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
         self._functions.close()
+
+    @staticmethod
+    async def _end(queues: QueueHandlers) -> None:
+        """End as ``asyncio.run`` does: what still runs is cancelled."""
+        await queues.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _recorded(self, name: str, function: Handler) -> Handler:
         def recorded(event: Event, context: Any) -> Any:

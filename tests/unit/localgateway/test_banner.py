@@ -33,6 +33,19 @@ def text(
     return banner(definition, STAGE, database_url, has_http=has_http)
 
 
+def test_queues_are_shown_with_who_works_them() -> None:
+    worked = [("orders", "cook"), ("burnt-orders", "apologize")]
+    options: Any = {"has_http": False, "queues_url": "http://127.0.0.1:8100"}
+    shown = banner(ApiDefinition(ROUTES), STAGE, None, **options, worked=worked)
+    lines = shown.splitlines()
+    start = lines.index("  Queues          http://127.0.0.1:8100")
+    assert lines[start + 1 : start + 3] == [
+        "                  orders: cook",
+        "                  burnt-orders: apologize",
+    ]
+    assert "Queues" not in text()
+
+
 def command(shown: str) -> list[str]:
     """Return the words of the command line to paste, as a shell reads them."""
     line = next(line for line in shown.splitlines() if line.startswith("    npx "))

@@ -794,9 +794,9 @@ def test_what_does_not_concern_a_websocket_api_is_not_said(resources: dict[str, 
             id="an authorizer the app does not have",
         ),
         pytest.param(
-            attached(AuthorizerUri={"Ref": "Queue"}) | {"Queue": {"Type": "AWS::SQS::Queue"}},
+            attached(AuthorizerUri={"Ref": "Topic"}) | {"Topic": {"Type": "AWS::SNS::Topic"}},
             "Guard.Properties.AuthorizerUri",
-            "Ref Queue (AWS::SQS::Queue)",
+            "Ref Topic (AWS::SNS::Topic)",
             id="an authorizer that cannot be known",
         ),
         pytest.param(

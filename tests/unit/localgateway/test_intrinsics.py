@@ -48,10 +48,18 @@ RESOURCES: Mapping[str, Mapping[str, Any]] = {
     "OtherApi": {"Type": "AWS::ApiGatewayV2::Api"},
     "Stage": {"Type": "AWS::ApiGatewayV2::Stage"},
     "Route": {"Type": "AWS::ApiGatewayV2::Route"},
-    "Queue": {"Type": "AWS::SQS::Queue"},
+    "Topic": {"Type": "AWS::SNS::Topic"},
+    "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "jobs"}},
+    "NamelessQueue": {"Type": "AWS::SQS::Queue"},
+    "Fifo": {"Type": "AWS::SQS::Queue", "Properties": {"FifoQueue": True}},
+    "NamedFifo": {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {"FifoQueue": "true", "QueueName": "orders.fifo"},
+    },
     "Typeless": {"Type": ""},
 }
 ARN = "eu-west-1:210987654321"
+URL = "https://sqs.eu-west-1.amazonaws.com/210987654321"
 
 
 class Recorder:
@@ -104,6 +112,15 @@ def get_att(name: str, attribute: str) -> dict[str, Any]:
         pytest.param({"Ref": "Nameless"}, "local-Nameless", id="a table without a name"),
         pytest.param({"Ref": "NoName"}, "local-NoName", id="a table with no value for a name"),
         pytest.param({"Ref": "Simple"}, "local-Simple", id="a simple table"),
+        pytest.param({"Ref": "Queue"}, f"{URL}/jobs", id="a queue"),
+        pytest.param(
+            {"Ref": "NamelessQueue"}, f"{URL}/local-NamelessQueue", id="a queue without a name"
+        ),
+        pytest.param({"Ref": "Fifo"}, f"{URL}/local-Fifo.fifo", id="a FIFO queue"),
+        pytest.param({"Ref": "NamedFifo"}, f"{URL}/orders.fifo", id="a FIFO queue with a name"),
+        pytest.param(get_att("Queue", "Arn"), f"arn:aws:sqs:{ARN}:jobs", id="a queue's ARN"),
+        pytest.param(get_att("Queue", "QueueName"), "jobs", id="a queue's name"),
+        pytest.param(get_att("Queue", "QueueUrl"), f"{URL}/jobs", id="a queue's URL"),
         pytest.param({"Ref": "Function"}, "Function", id="a function"),
         pytest.param({"Ref": "Api"}, "abc123", id="the API that is served"),
         pytest.param({"Ref": "OtherApi"}, "OtherApi", id="another API"),
@@ -158,8 +175,9 @@ def test_a_value_is_worked_out(value: Any, resolved: Any) -> None:
     [
         pytest.param({"Ref": "Bare"}, "parameter Bare has no value", id="no default"),
         pytest.param({"Ref": "Stored"}, "parameter Stored has no value", id="a parameter store's"),
-        pytest.param({"Ref": "Queue"}, "Ref Queue (AWS::SQS::Queue)", id="another resource"),
-        pytest.param(get_att("Queue", "Arn"), "Arn of Queue (AWS::SQS", id="of another resource"),
+        pytest.param({"Ref": "Topic"}, "Ref Topic (AWS::SNS::Topic)", id="another resource"),
+        pytest.param(get_att("Topic", "Arn"), "Arn of Topic (AWS::SNS", id="of another resource"),
+        pytest.param(get_att("Queue", "Size"), "attribute Size of Queue", id="of a queue"),
         pytest.param(get_att("Function", "Size"), "attribute Size of Function", id="an attribute"),
         pytest.param(get_att("OtherApi", "ApiEndpoint"), "ApiEndpoint of OtherApi", id="other API"),
         pytest.param({"Fn::ImportValue": "x"}, "Fn::ImportValue cannot", id="another stack's"),
