@@ -19,6 +19,7 @@ from chalice.app import (
     NotFoundError,
     Request,
     Response,
+    SQSEvent,
     UnauthorizedError,
     WebsocketEvent,
 )
@@ -31,6 +32,7 @@ from chalicelib.connections import Connection, authorized_principal, request_con
 from chalicelib.decisions import decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, Unauthorized
 from chalicelib.http_routes import ROUTE_SCOPES, callable_routes
+from chalicelib.jobs import Task
 from chalicelib.messages import IncomingMessage
 from chalicelib.policy import (
     AuthorizerResponse,
@@ -136,11 +138,30 @@ def websocket_message(event: WebsocketEvent) -> None:
     services = bootstrap.services()
     incoming = IncomingMessage.from_event(event.to_dict())
     sender = incoming.sender
-    answer = services.router(sender.api_id, sender.stage).respond(incoming)
+    context: Any = event.context
+    budget = bootstrap.message_budget(context.get_remaining_time_in_millis())
+    answer = services.router(sender.api_id, sender.stage, budget).respond(incoming)
     with suppress(ConnectionGone):  # a sender need not wait for the answer
         management_api = services.management_api(sender.api_id, sender.stage)
         management_api.post_to_connection(sender.connection_id, answer.frame)
     _log("message", answer.outcome, sender.principal_id, sender.connection_id)
+
+
+def websocket_deliver(event: SQSEvent) -> None:
+    """Send a part of a large audience what it waits for; one task at a time."""
+    context: Any = event.context
+    for record in event:
+        task = Task.from_text(record.body)
+        seconds = context.get_remaining_time_in_millis() / 1000
+        delivery = bootstrap.services().worker().work(task, seconds)
+        _log("deliver", "nothing_left" if delivery is None else "ok")
+
+
+if (_queue := bootstrap.queue_and_workers()) is not None:
+    # Only a stage that has a queue has a function that works it.
+    websocket_deliver = app.on_sqs_message(
+        queue=_queue[0], name="websocket_deliver", batch_size=1, maximum_concurrency=_queue[1]
+    )(websocket_deliver)
 
 
 @app.route("/tickets", methods=["POST"], authorizer=http_authorizer, cors=True)

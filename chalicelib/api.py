@@ -12,6 +12,10 @@ from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
 AUTHORIZER_FUNCTION = "websocket_authorizer"
 MESSAGE_FUNCTION = "websocket_message"
+DELIVERY_FUNCTION = "websocket_deliver"
+# Six times what the function has, as AWS advises; a test compares it with config.json.
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+VISIBILITY_TIMEOUT = 180
 # Chalice fixes this expression for the routes it makes itself.
 ROUTE_SELECTION_EXPRESSION = "$request.body.action"
 
@@ -42,13 +46,17 @@ class ExampleDefinition(TypedDict):
 
 
 class ApiDefinition(TypedDict):
-    """The whole API as plain JSON data; ``tables`` are CloudFormation properties."""
+    """The whole API as plain JSON data; ``tables`` and ``queues`` are CloudFormation properties.
+
+    Texts of queues may hold ``${Partition}``, ``${Region}`` and ``${AccountId}``.
+    """
 
     authorizer: AuthorizerDefinition
     route_selection_expression: str
     routes: dict[str, RouteDefinition]
     stage_variables: dict[str, str]
     tables: list[dict[str, Any]]
+    queues: list[dict[str, Any]]
     example: ExampleDefinition
 
 
@@ -62,6 +70,7 @@ def definition(settings: Settings) -> ApiDefinition:
         routes={"sendmessage": _mapped_route("sendmessage")},
         stage_variables=dict(settings.stage_variables),
         tables=[connection_table(settings.table_name)],
+        queues=delivery_queues(settings.delivery.queue_name),
         example=_example(settings),
     )
 
@@ -125,6 +134,26 @@ def connection_table(table_name: str) -> dict[str, Any]:
         "BillingMode": "PAY_PER_REQUEST",
         "TimeToLiveSpecification": {"AttributeName": "expiresAt", "Enabled": True},
     }
+
+
+def delivery_queues(name: str | None) -> list[dict[str, Any]]:
+    """Describe the queue of large deliveries, after the one for what cannot be delivered."""
+    if name is None:
+        return []
+    dead_letters = f"{name}-dead-letters"
+    redrive = {
+        "deadLetterTargetArn": f"arn:${{Partition}}:sqs:${{Region}}:${{AccountId}}:{dead_letters}",
+        "maxReceiveCount": 3,
+    }
+    return [
+        {"QueueName": dead_letters, "MessageRetentionPeriod": 1_209_600},
+        {
+            "QueueName": name,
+            "VisibilityTimeout": VISIBILITY_TIMEOUT,
+            "MessageRetentionPeriod": 14_400,
+            "RedrivePolicy": redrive,
+        },
+    ]
 
 
 def _example(settings: Settings) -> ExampleDefinition:

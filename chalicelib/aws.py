@@ -46,11 +46,17 @@ class BulkCaller(Caller, Protocol):
     """A Caller that also posts one payload to many paths at once."""
 
     def post_each(
-        self, items: Iterable[T], path: Callable[[T], str], payload: bytes, budget: float
+        self,
+        items: Iterable[T | None],
+        path: Callable[[T], str],
+        payload: bytes,
+        budget: float,
+        rate: float | None = None,
     ) -> Iterator[tuple[T, Result]]:
         """Yield every item with what came of it, in the order they end.
 
-        ``budget`` is in seconds. Items are taken as they can be sent, the rest when it is spent.
+        ``budget`` is in seconds, ``rate`` in posts per second. Items are taken as they can be
+        sent, None is none yet; the rest of those that are there when the budget is spent.
         """
 
 
@@ -195,7 +201,12 @@ class SignedClient:
         )
 
     def post_each(
-        self, items: Iterable[T], path: Callable[[T], str], payload: bytes, budget: float
+        self,
+        items: Iterable[T | None],
+        path: Callable[[T], str],
+        payload: bytes,
+        budget: float,
+        rate: float | None = None,
     ) -> Iterator[tuple[T, Result]]:
         """Sign and send a POST of the same payload for each item, many at once."""
         second = -1
@@ -219,7 +230,7 @@ class SignedClient:
             authorization = f"authorization: {prepared.authorization(full_path)}\r\n"
             return request_head("POST", full_path, lines + authorization) + payload
 
-        yield from Exchanges(self._origin, request, budget, self._limits).run(items)
+        yield from Exchanges(self._origin, request, budget, self._limits, rate).run(items)
 
     def close(self) -> None:
         """Close what is idle."""

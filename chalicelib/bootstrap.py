@@ -1,5 +1,6 @@
 """The composition root: the only place that reads the environment and imports boto3, late."""
 
+import logging
 import os
 import secrets
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from chalicelib.authorizers import Authenticator
 from chalicelib.authorizers.api_key import ApiKeyAuthenticator, KeyStore
@@ -15,13 +17,19 @@ from chalicelib.authorizers.shared_token import SharedToken
 from chalicelib.authorizers.ticket import TicketAuthenticator, TicketStore
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
-from chalicelib.broadcast import Broadcaster, ManagementAPI
+from chalicelib.broadcast import Broadcaster, ManagementAPI, Report, Sending
+from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import Audience, ConnectionRepository
 from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
-from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
+from chalicelib.delivery_settings import DeliverySettings
+from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConfigurationError
+from chalicelib.job_table import DynamoDBJobStore
+from chalicelib.jobs import JobQueue, JobStore, TaskQueue, Worker
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from chalicelib.messages import Router
+from chalicelib.metrics import DeliveryMetrics
+from chalicelib.scopes import Scopes
 from chalicelib.secret_stores import ParameterStore, SecretsManager, SecretStore
 from chalicelib.secret_values import Secret, SecretSource, StoredSecret, literal
 from chalicelib.settings import (
@@ -29,11 +37,20 @@ from chalicelib.settings import (
     LOCAL_STAGE,
     Settings,
     StoreName,
+    delivery_settings,
     required,
 )
+from chalicelib.sqs import Queue
 
+# What API Gateway waits for is 29 s.
+MAX_BUDGET = 25.0
+# The rest is for the answer to the sender, which may take all the time a connection and a post may.
+BROADCAST_SHARE = 0.7
 # Each reads a shard of an audience or forgets a stale connection; posts need no threads.
 THREADS = 16
+
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +76,68 @@ class Services:
     """Seconds since the epoch."""
     connection_ttl: int
     """Seconds."""
+    default_scopes: Scopes
+    delivery: DeliverySettings
+
+    report: Report
+
+    job_store: JobStore
+    queue: TaskQueue | None
+    """None where no queue is set."""
 
     def bearer_authenticators(self) -> Sequence[Authenticator]:
         """Return those for HTTP, whose TOKEN authorizer sees the Authorization header alone."""
         found = (authenticator.as_bearer() for authenticator in self.authenticators())
         return tuple(authenticator for authenticator in found if authenticator is not None)
 
-    def router(self, api_id: str, stage: str) -> Router:
-        """Return what carries out the messages of one stage."""
+    def router(self, api_id: str, stage: str, budget: float) -> Router:
+        """Return what carries out the messages of one stage, within ``budget`` seconds each."""
         broadcaster = Broadcaster(
-            self.connections, self.management_api(api_id, stage), self.executor, self.now
+            self._sending(api_id, stage),
+            self._jobs(api_id, stage),
+            self.delivery.fanout_threshold,
+            budget,
+            self.report,
         )
 
-        def broadcast(audience: Audience, payload: bytes) -> Mapping[str, int]:
-            return broadcaster.broadcast(audience, payload).to_dict()
+        def broadcast(audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
+            return broadcaster.broadcast(audience, payload, message_id).to_dict()
 
-        return Router(broadcast, self.now, secrets.randbits)
+        return Router(
+            self.connections,
+            broadcast,
+            self.now,
+            secrets.randbits,
+            self.default_scopes,
+            self.delivery.max_channels,
+        )
+
+    def worker(self) -> Worker:
+        """Return what works one task of the queue."""
+        return Worker(
+            self.job_store,
+            required(self.queue, "QUEUE_NAME"),
+            self._sending,
+            self.delivery.rate / self.delivery.workers,
+            secrets.token_hex(8),
+            self.report,
+        )
+
+    def _sending(self, api_id: str, stage: str) -> Sending:
+        management_api = self.management_api(api_id, stage)
+        return Sending(self.connections, management_api, self.executor, self.now)
+
+    def _jobs(self, api_id: str, stage: str) -> JobQueue | None:
+        if self.queue is None:
+            return None
+        return JobQueue(
+            self.job_store, self.queue, api_id, stage, self.now, self.delivery.job_seconds
+        )
+
+
+def message_budget(remaining_milliseconds: int) -> float:
+    """Return how many seconds a broadcast may take in a function that ends then."""
+    return min(MAX_BUDGET, BROADCAST_SHARE * remaining_milliseconds / 1000)
 
 
 @cache
@@ -90,13 +153,16 @@ def settings() -> Settings:
 @cache
 def services() -> Services:
     """Build the services once per execution environment, at first use."""
-    return build(settings(), credentials_provider(os.environ))
+    # Lambda takes what is printed to the log as it is: a logger would put words before it.
+    write = print if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else _logger.debug
+    return build(settings(), credentials_provider(os.environ), write_metrics=write)
 
 
 def build(
     settings: Settings,
     credentials: Callable[[], Credentials],
     now: Callable[[], float] = time.time,
+    write_metrics: Callable[[str], object] = _logger.debug,
 ) -> Services:
     """Put the services together; no network, no secret and no boto3 is needed for it."""
     region = required(settings.region, "AWS_REGION")
@@ -112,12 +178,20 @@ def build(
         allowed_origins=settings.allowed_origins,
         tickets=stores.tickets,
         connections=DynamoDBConnectionRepository(
-            dynamodb, settings.table_name, executor, settings.everyone_shards
+            dynamodb,
+            settings.table_name,
+            settings.everyone_shards,
+            settings.delivery.channel_shards,
         ),
         management_api=_management_apis(settings, region, credentials, now),
         executor=executor,
         now=now,
         connection_ttl=settings.connection_ttl,
+        default_scopes=settings.default_scopes,
+        delivery=settings.delivery,
+        report=DeliveryMetrics(settings.stage, now, write_metrics),
+        job_store=DynamoDBJobStore(dynamodb, settings.table_name),
+        queue=_queue(settings, region, credentials, now),
     )
 
 
@@ -143,6 +217,30 @@ def _dynamodb(
         read_timeout=2.0,
     )
     return DynamoDB(client, Backoff())
+
+
+def _queue(
+    settings: Settings,
+    region: str,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float],
+) -> Queue | None:
+    name = settings.delivery.queue_name
+    if name is None:
+        return None
+    endpoint = settings.delivery.sqs_endpoint or settings.endpoint or public_endpoint("sqs", region)
+    client = SignedClient(endpoint, Signer(region, "sqs"), credentials, now, read_timeout=2.0)
+    return Queue(client, Backoff(), name)
+
+
+def queue_and_workers() -> tuple[str, int] | None:
+    """Return what Chalice must know of the queue where it imports the app, None without a queue.
+
+    All else is read at first use. Whoever plans, packages or serves a stage sets its variables
+    before the import; Lambda has them from the beginning.
+    """
+    delivery = delivery_settings(os.environ)
+    return None if delivery.queue_name is None else (delivery.queue_name, delivery.workers)
 
 
 def authenticators(

@@ -2,9 +2,9 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from chalicelib.errors import UnexpectedEvent
 
@@ -106,6 +106,13 @@ class Member:
     expires_at: int
 
 
+class Page(NamedTuple):
+    """A part of a shard; ``last`` is where the next page starts, None at the end of the shard."""
+
+    members: tuple[Member, ...]
+    last: str | None = None
+
+
 class ConnectionRepository(Protocol):
     """Implementations are held to tests/contract/test_connection_repository.py.
 
@@ -115,8 +122,18 @@ class ConnectionRepository(Protocol):
     def add(self, connection: Connection) -> None:
         """Remember a connection, in ``everyone`` and its own ``principal:``; replaces the old."""
 
-    def join(self, connection: Connection, channel: Audience) -> None:
-        """Make a connection a member of a channel, until it is removed."""
+    def join(self, connection_id: str, channel: Audience, now: float, most: int) -> bool:
+        """Make a connection a member of a channel, until it leaves or is removed; idempotent.
+
+        False if it is a member of ``most`` channels already. Raises ConnectionGone if the
+        connection is unknown or has expired by ``now`` (seconds): nobody stays behind.
+        """
+
+    def leave(self, connection_id: str, channel: Audience) -> None:
+        """End a membership; no fault where there is none."""
+
+    def channels(self, connection_id: str) -> Sequence[Audience]:
+        """Return the channels a connection is a member of, sorted."""
 
     def get(self, connection_id: str, now: float) -> Connection | None:
         """Return a connection, or None if it is unknown or has expired by ``now`` (seconds)."""
@@ -128,8 +145,32 @@ class ConnectionRepository(Protocol):
         that stopped half way.
         """
 
-    def members(self, audience: Audience, now: float) -> Iterator[Member]:
-        """Yield everyone in an audience who has not expired by ``now`` (seconds)."""
+    def shards(self, audience: Audience) -> int:
+        """Return in how many parts an audience is kept and read; they are numbered from 0."""
+
+    def read(
+        self, audience: Audience, shard: int, start: str | None, limit: int, now: float
+    ) -> Page:
+        """Return the next ``limit`` members of a shard, at most, in the order of their ids.
+
+        ``start`` is where the last page ended, or any connection id: they come after it. Those
+        who have expired by ``now`` (seconds) are left out.
+        """
+
+    def count(self, audience: Audience, shard: int, start: str | None, now: float) -> int:
+        """Return how many members ``read`` would find in all its pages."""
+
+
+def members(
+    connections: ConnectionRepository, audience: Audience, now: float, limit: int = 1000
+) -> Iterator[Member]:
+    """Yield everyone in an audience, shard by shard: for where nobody waits."""
+    for shard in range(connections.shards(audience)):
+        page = connections.read(audience, shard, None, limit, now)
+        yield from page.members
+        while page.last is not None:
+            page = connections.read(audience, shard, page.last, limit, now)
+            yield from page.members
 
 
 def implicit_audiences(principal_id: str) -> tuple[Audience, Audience]:

@@ -13,10 +13,8 @@ from chalicelib.authorizers import DETAILS, Principal
 from chalicelib.authorizers.api_key import ApiKey
 from chalicelib.authorizers.ticket import Ticket
 from chalicelib.dynamodb import DynamoDB, Item
-from chalicelib.json_protocol import OperationRefused
+from chalicelib.errors import ConditionFailed
 from chalicelib.scopes import Scopes
-
-_CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
 class DynamoDBTickets:
@@ -50,10 +48,8 @@ class DynamoDBTickets:
         }
         try:
             answer = self._dynamodb.call("DeleteItem", payload)
-        except OperationRefused as refusal:
-            if refusal.name == _CONDITION_FAILED:
-                return None
-            raise
+        except ConditionFailed:
+            return None
         return _ticket(answer["Attributes"])
 
 
@@ -101,10 +97,8 @@ class DynamoDBKeys:
         }
         try:
             self._dynamodb.call("UpdateItem", payload)
-        except OperationRefused as refusal:
-            if refusal.name == _CONDITION_FAILED:
-                return False
-            raise
+        except ConditionFailed:
+            return False
         return True
 
     def all(self) -> Iterator[ApiKey]:

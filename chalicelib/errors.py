@@ -9,6 +9,8 @@
     * ConnectionGone        the peer has left (410); forget the connection
     * PayloadTooLarge       over the 128 KiB the management API takes (413); send less
     * LimitExceeded         too fast for the receiver or the account (429); slow down
+    * ConditionFailed       the item is not as it was expected to be; somebody else was first
+    * JobBusy               another worker has this part of a job; come back later
     * ServiceUnavailable    AWS did not answer, or not in time; try again later
 """
 
@@ -65,6 +67,14 @@ class PayloadTooLarge(PortcullisError):
 
 class LimitExceeded(PortcullisError):
     """The receiver's buffer is full, or the account sends too fast."""
+
+
+class ConditionFailed(PortcullisError):
+    """A conditional write has written nothing."""
+
+
+class JobBusy(PortcullisError):
+    """Another worker has this part of a job, or has taken it over."""
 
 
 class ServiceUnavailable(PortcullisError):

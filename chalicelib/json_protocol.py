@@ -9,16 +9,18 @@ from typing import Any
 
 from chalicelib.aws import Caller
 from chalicelib.backoff import Backoff
-from chalicelib.errors import ConfigurationError, ServiceUnavailable
+from chalicelib.errors import ConfigurationError, PortcullisError, ServiceUnavailable
 from chalicelib.http1 import Response
 
 _TRANSIENT = frozenset(
     {
         "InternalServerError",
         "InternalServiceError",
+        "KmsThrottled",
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
         "ThrottlingException",
         "TooManyRequestsException",
     }
@@ -73,8 +75,15 @@ class JsonService:
             return answer
         name = str((answer or {}).get("__type", "")).rpartition("#")[2]
         if 300 <= response.status < 500 and name not in _TRANSIENT:
-            raise OperationRefused(self._name, operation, response.status, name)
+            refused = OperationRefused(self._name, operation, response.status, name)
+            raise self._refusal(refused, answer)
         raise ServiceUnavailable(f"{self._name}, {operation}: {response.status} {name}")
+
+    def _refusal(
+        self, refused: OperationRefused, _answer: Mapping[str, Any] | None
+    ) -> PortcullisError:
+        """Return what a refusal means to the caller; services that tell more say so here."""
+        return refused
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import cast
 from urllib.parse import quote
 
 from chalicelib.aws import BulkCaller
-from chalicelib.broadcast import ConnectionStatus, Outcome
+from chalicelib.broadcast import ConnectionStatus, Outcome, Posted
 from chalicelib.connections import Member
 from chalicelib.errors import (
     ConfigurationError,
@@ -21,7 +21,7 @@ from chalicelib.errors import (
     PortcullisError,
     ServiceUnavailable,
 )
-from chalicelib.exchanges import NoAnswer, Result
+from chalicelib.exchanges import NoAnswer, Repeated
 from chalicelib.http1 import Response
 
 _OUTCOMES = {410: Outcome.GONE, 429: Outcome.SLOW}
@@ -51,15 +51,21 @@ class APIGatewayManagementAPI:
         self._call("POST", connection_id, data)
 
     def post_to_members(
-        self, members: Iterable[Member], data: bytes, budget: float
-    ) -> Iterator[tuple[Member, Outcome]]:
+        self,
+        members: Iterable[Member | None],
+        data: bytes,
+        budget: float,
+        rate: float | None = None,
+    ) -> Iterator[Posted]:
         """Send one text frame to each, many at once; what fails is logged, by its cause."""
         problems: Counter[str] = Counter()
-        for member, result in self._client.post_each(members, _path_of, data, budget):
+        for member, answer in self._client.post_each(members, _path_of, data, budget, rate):
+            is_repeated = isinstance(answer, Repeated)
+            result = answer.result if isinstance(answer, Repeated) else answer
             outcome = _outcome(result)
             if outcome is Outcome.FAILED:
                 problems[_cause(result)] += 1
-            yield member, outcome
+            yield Posted(member, outcome, is_repeated)
         if problems:
             _logger.warning("posts that failed: %s", json.dumps(problems))
 
@@ -90,7 +96,7 @@ def _path_of(member: Member) -> str:
     return _path(member.connection_id)
 
 
-def _outcome(result: Result) -> Outcome:
+def _outcome(result: Response | NoAnswer) -> Outcome:
     if isinstance(result, NoAnswer):
         return Outcome.DEFERRED if result.deferred else Outcome.FAILED
     if result.status < 300:
@@ -98,7 +104,7 @@ def _outcome(result: Result) -> Outcome:
     return _OUTCOMES.get(result.status, Outcome.FAILED)
 
 
-def _cause(result: Result) -> str:
+def _cause(result: Response | NoAnswer) -> str:
     return result.reason if isinstance(result, NoAnswer) else str(result.status)
 
 

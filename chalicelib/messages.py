@@ -1,21 +1,32 @@
 """The message protocol: one JSON object in each text frame. docs/protocol.md is its page.
 
-Pure, but for the broadcast, the clock and the randomness a Router is given.
+Pure, but for the connections, the broadcast, the clock and the randomness a Router is given.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from chalicelib.connections import EVERYONE, Audience, authorized_principal, request_context
-from chalicelib.errors import ClientError, PayloadTooLarge, UnexpectedEvent
+from chalicelib.actions import (
+    Command,
+    FrameId,
+    Join,
+    Leave,
+    Ping,
+    SendMessage,
+    parse_command,
+    parse_id,
+)
+from chalicelib.connections import (
+    Audience,
+    ConnectionRepository,
+    authorized_principal,
+    implicit_audiences,
+    request_context,
+)
+from chalicelib.errors import ClientError, ConnectionGone, PayloadTooLarge, UnexpectedEvent
 from chalicelib.frames import Fields, encode, parse_object
-
-MAX_ID_CHARACTERS = 128
-# Beyond these JavaScript would see another number than was sent.
-MAX_ID_NUMBER = 2**53 - 1
-
-FrameId = str | int | None
+from chalicelib.scopes import Scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,7 @@ class Sender:
     """The connection a message came from, as API Gateway vouches for it.
 
     ``connected_at`` is in milliseconds; ``expires_at`` in seconds, None if the authorizer set none.
+    ``scopes`` is None if the authorizer said nothing of them.
     """
 
     connection_id: str
@@ -31,13 +43,15 @@ class Sender:
     stage: str
     connected_at: int
     expires_at: int | None
+    scopes: Scopes | None = None
 
     @classmethod
     def from_request_context(cls, context: Mapping[str, Any]) -> "Sender":
         """Read either shape: the mapping template has flat what the proxy event nests."""
         authorizer = context.get("authorizer")
         if not isinstance(authorizer, Mapping):
-            authorizer = {"principalId": context.get("auth"), "expiresAt": context.get("expiresAt")}
+            names = {"principalId": "auth", "expiresAt": "expiresAt", "scopes": "scopes"}
+            authorizer = {name: context.get(flat) for name, flat in names.items()}
         principal_id = authorized_principal({"authorizer": authorizer})
         if principal_id is None:
             raise UnexpectedEvent("a message from a connection without a principal")
@@ -48,6 +62,7 @@ class Sender:
             stage=context["stage"],
             connected_at=_number(context.get("connectedAt")) or 0,
             expires_at=_number(authorizer.get("expiresAt")),
+            scopes=_scopes(authorizer.get("scopes")),
         )
 
 
@@ -72,27 +87,6 @@ class IncomingMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class SendMessage:
-    """``sendmessage``: send a text to an audience."""
-
-    message: str
-    to: Audience
-
-
-@dataclass(frozen=True, slots=True)
-class WhoAmI:
-    """``whoami``: say what this connection is, and for whom it speaks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """``ping``: answer at all, which also keeps an idle connection open."""
-
-
-Command = SendMessage | WhoAmI | Ping
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """The frame that goes back to the sender, and ``ok`` or the error's code for the log."""
 
@@ -100,16 +94,27 @@ class Answer:
     outcome: str
 
 
+class Broadcast(Protocol):
+    """Whatever sends to an audience."""
+
+    def __call__(self, audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
+        """Return what came of it, as the sender is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Carries out commands; ``broadcast`` returns how many of an audience had which outcome.
+    """Carries out commands.
 
-    ``now`` is in seconds since the epoch; ``random_bits(n)`` returns an n-bit number.
+    ``now`` is in seconds since the epoch; ``random_bits(n)`` returns an n-bit number;
+    ``default_scopes`` are those of connections whose authorizer says nothing of scopes.
     """
 
-    broadcast: Callable[[Audience, bytes], Mapping[str, int]]
+    connections: ConnectionRepository
+    broadcast: Broadcast
     now: Callable[[], float]
     random_bits: Callable[[int], int]
+    default_scopes: Scopes
+    max_channels: int
 
     def respond(self, incoming: IncomingMessage) -> Answer:
         """Carry out one frame; the sender's faults become an error frame, ours are raised."""
@@ -124,20 +129,43 @@ class Router:
         return Answer(encode({"type": "reply", "id": frame_id, "result": result}), "ok")
 
     def _result(self, command: Command, sender: Sender) -> Fields:
-        if isinstance(command, SendMessage):
-            return self._send(command, sender)
-        if isinstance(command, Ping):
-            return {"time": int(self.now() * 1000)}
+        match command:
+            case SendMessage():
+                return self._send(command, sender)
+            case Join(channel):
+                return self._join(channel, sender)
+            case Leave(channel):
+                self.connections.leave(sender.connection_id, channel)
+                return {"channel": channel.name}
+            case Ping():
+                return {"time": int(self.now() * 1000)}
+        return self._describe(sender)
+
+    def _describe(self, sender: Sender) -> Fields:
+        channels = self.connections.channels(sender.connection_id)
+        audiences = (*implicit_audiences(sender.principal_id), *channels)
         return {
             "connectionId": sender.connection_id,
             "principalId": sender.principal_id,
             "connectedAt": sender.connected_at,
             "expiresAt": sender.expires_at,
+            "audiences": [str(audience) for audience in audiences],
         }
 
+    def _join(self, channel: Audience, sender: Sender) -> Fields:
+        self._check(sender, "join", channel, "You may not join this channel.")
+        name = sender.connection_id
+        try:
+            has_joined = self.connections.join(name, channel, self.now(), self.max_channels)
+        except ConnectionGone:
+            raise ClientError("not_connected", "This connection has ended or expired.") from None
+        if not has_joined:
+            problem = f"A connection may be in {self.max_channels} channels."
+            raise ClientError("too_many_channels", problem)
+        return {"channel": channel.name}
+
     def _send(self, command: SendMessage, sender: Sender) -> Fields:
-        if not may_address(sender, command.to):
-            raise ClientError("forbidden_audience", "You may not send to this audience.")
+        self._check(sender, "sendmessage", command.to, "You may not send to this audience.")
         now = self.now()
         message_id = time_ordered_id(now, self.random_bits)
         message = {
@@ -149,41 +177,29 @@ class Router:
             "sentAt": int(now * 1000),
         }
         try:
-            delivery = self.broadcast(command.to, encode(message))
+            outcome = self.broadcast(command.to, encode(message), message_id)
         except PayloadTooLarge:
             raise ClientError("message_too_long", "The message is over 128 KiB.") from None
-        return {"messageId": message_id, "delivery": dict(delivery)}
+        return {"messageId": message_id, **outcome}
+
+    def _check(self, sender: Sender, action: str, audience: Audience, problem: str) -> None:
+        scopes = self.default_scopes if sender.scopes is None else sender.scopes
+        if not may(sender, scopes, action, audience):
+            raise ClientError("forbidden_audience", problem)
 
 
-def may_address(sender: Sender, audience: Audience) -> bool:
-    """Everyone may be addressed by all, a principal by itself only: nothing grants more yet."""
-    return audience == EVERYONE or audience == Audience("principal", sender.principal_id)
+def may(sender: Sender, scopes: Scopes, action: str, audience: Audience) -> bool:
+    """Tell whether scopes let a sender do this to an audience.
 
-
-def parse_id(fields: Fields) -> FrameId:
-    """Return what the answer must echo: a short text, a whole number, or nothing."""
-    frame_id = fields.get("id")
-    match frame_id:
-        case bool():
-            pass
-        case None if "id" not in fields:
-            return None
-        case int() if abs(frame_id) <= MAX_ID_NUMBER:
-            return frame_id
-        case str() if len(frame_id) <= MAX_ID_CHARACTERS:
-            return _text("id", frame_id)
-    raise ClientError("invalid_field", "id must be a short text or a whole number.")
-
-
-def parse_command(fields: Fields, route_key: str) -> Command:
-    """Read a command; a route of its own accepts only the action it is named after."""
-    action = _required_text(fields, "action")
-    parse = _ACTIONS.get(action)
-    if parse is None:
-        raise ClientError("unknown_action", f"The actions are: {', '.join(_ACTIONS)}.")
-    if route_key not in {"$default", action}:
-        raise ClientError("route_mismatch", "The action is not that of the route.")
-    return parse(fields)
+    ``sendmessage`` alone lets it send to everyone and to itself.
+    """
+    own = (
+        *implicit_audiences(sender.principal_id),
+        Audience("connection", sender.connection_id),
+    )
+    if action == "sendmessage" and audience in own and scopes.allow(action):
+        return True
+    return scopes.allow(action, str(audience))
 
 
 def time_ordered_id(now: float, random_bits: Callable[[int], int]) -> str:
@@ -204,53 +220,12 @@ def _error_frame(frame_id: FrameId, error: ClientError) -> bytes:
     return encode({"type": "error", "id": frame_id, "error": content})
 
 
-def _send_message(fields: Fields) -> Command:
-    _only(fields, {"message", "to"})
-    message = _required_text(fields, "message")
-    to = _text("to", fields.get("to", "everyone"))
-    try:
-        return SendMessage(message, Audience.parse(to))
-    except ValueError:
-        raise ClientError("invalid_audience", "to is not an audience.") from None
+def _scopes(value: object) -> Scopes | None:
+    """Empty counts as unsaid: a mapping template cannot tell the two apart.
 
-
-def _who_am_i(fields: Fields) -> Command:
-    _only(fields, ())
-    return WhoAmI()
-
-
-def _ping(fields: Fields) -> Command:
-    _only(fields, ())
-    return Ping()
-
-
-_ACTIONS: Mapping[str, Callable[[Fields], Command]] = {
-    "sendmessage": _send_message,
-    "whoami": _who_am_i,
-    "ping": _ping,
-}
-
-
-def _only(fields: Fields, names: Iterable[str]) -> None:
-    if fields.keys() - {"action", "id", *names}:
-        allowed = ", ".join(sorted(("action", "id", *names)))
-        raise ClientError("unknown_field", f"The fields are: {allowed}.")
-
-
-def _required_text(fields: Fields, name: str) -> str:
-    if name not in fields:
-        raise ClientError("missing_field", f"{name} is missing.")
-    return _text(name, fields[name])
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ClientError("invalid_field", f"{name} must be a text.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape but UTF-8 not hold
-        raise ClientError("invalid_text", f"{name} is not Unicode text.") from None
-    return value
+    Nobody gets more by that, for no connection is opened without the scope ``connect``.
+    """
+    return Scopes.granted(value.split()) if isinstance(value, str) and value else None
 
 
 def _number(value: object) -> int | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from chalicelib.credential_settings import (
     DEFAULT_PLACES,
@@ -19,11 +19,14 @@ from chalicelib.credential_settings import (
     read_places,
     read_scopes,
 )
+from chalicelib.delivery_settings import DeliverySettings, read_delivery
 from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.scopes import Scopes
 
 StoreName = Literal["parameter", "secret"]
+
+T = TypeVar("T")
 
 LOCAL_STAGE = "local"
 AUTHENTICATORS = ("shared_token", "request_parameters", "jwt", "api_key", "ticket")
@@ -93,6 +96,7 @@ class Settings:
     principal_id: str = "client"
     connection_ttl: int = 7200
     everyone_shards: int = 16
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
     region: str | None = None
     stored_names: Mapping[str, StoredName] = field(default_factory=dict)
     """By credential variable; such a variable has no literal value."""
@@ -137,6 +141,7 @@ class Settings:
             connection_ttl=reader.count("CONNECTION_TTL_SECONDS", 7200, most=604_800),
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
+            delivery=read_delivery(reader),
             region=reader.optional("AWS_REGION") or reader.optional("AWS_DEFAULT_REGION"),
             stored_names=MappingProxyType(_stored_names(reader)),
             # Fetches for wrong credentials are half a minute apart at least, so less were no use.
@@ -154,7 +159,15 @@ class Settings:
         return settings
 
 
-def required(value: str | None, variable: str) -> str:
+def delivery_settings(environ: Mapping[str, str]) -> DeliverySettings:
+    """Read what is about deliveries alone, of an environment where all else may be unset."""
+    reader = Reader(environ)
+    delivery = read_delivery(reader)
+    reader.finish()
+    return delivery
+
+
+def required(value: T | None, variable: str) -> T:
     """Return a setting that only some functions need, or say which variable is missing."""
     if value is None:
         raise ConfigurationError(f"missing environment variables: {variable}")

@@ -89,19 +89,21 @@ def message_event(
     route_key: str = "$default",
     principal_id: str | None = "alice",
     connection_id: str = CONNECTION_ID,
+    context: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the proxy event of a frame."""
-    connection = _connection(
-        None if principal_id is None else _authorizer(principal_id), connection_id
-    )
+    """Return the proxy event of a frame; ``context`` is what the authorizer said besides."""
+    authorizer = None if principal_id is None else {**_authorizer(principal_id), **(context or {})}
+    connection = _connection(authorizer, connection_id)
     return events.message_event(
         STAGE, connection, REQUEST, route_key=route_key, message_id="DNcTFcXXoAMCIhw=", body=body
     )
 
 
-def mapped_message_event(body: str, principal_id: str = "alice") -> dict[str, Any]:
+def mapped_message_event(
+    body: str, principal_id: str = "alice", context: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return what the mapping template of ``sendmessage`` makes of a frame."""
-    event = message_event(body, "sendmessage", principal_id)
+    event = message_event(body, "sendmessage", principal_id, context=context)
     template = api.definition(make_settings())["routes"]["sendmessage"]["request_templates"]
     rendered = templates.render(
         template["application/json"],

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,11 +13,26 @@ from typing import TypeVar
 
 from chalicelib.authorizers.api_key import ApiKey
 from chalicelib.authorizers.ticket import Ticket
-from chalicelib.broadcast import ConnectionStatus, Outcome
-from chalicelib.connections import Audience, Connection, Member, implicit_audiences
-from chalicelib.errors import ConnectionGone, LimitExceeded, PortcullisError, ServiceUnavailable
-from chalicelib.exchanges import NoAnswer, Result
+from chalicelib.broadcast import ConnectionStatus, Outcome, Posted
+from chalicelib.connections import (
+    Audience,
+    Connection,
+    Member,
+    Page,
+    implicit_audiences,
+    shard_of,
+)
+from chalicelib.errors import (
+    ConnectionGone,
+    JobBusy,
+    LimitExceeded,
+    PortcullisError,
+    ServiceUnavailable,
+)
+from chalicelib.exchanges import NoAnswer, Repeated, Result
 from chalicelib.http1 import Response
+from chalicelib.jobs import Job, JobReport, Progress, Task
+from chalicelib.reading import Place
 from chalicelib.secret_values import Versions
 
 T = TypeVar("T")
@@ -41,7 +56,8 @@ class Clock:
 class InMemoryConnectionRepository:
     """A ConnectionRepository; ``fail_after`` stops it in the middle of what it writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, everyone_shards: int = 1, channel_shards: int = 1) -> None:
+        self._shards = {"everyone": everyone_shards, "channel": channel_shards}
         self._connections: dict[str, Connection] = {}
         self._members: dict[Audience, dict[str, Member]] = defaultdict(dict)
         self._joined: dict[str, set[Audience]] = defaultdict(set)
@@ -56,12 +72,27 @@ class InMemoryConnectionRepository:
             self._write()
             self._connections[connection.connection_id] = connection
 
-    def join(self, connection: Connection, channel: Audience) -> None:
+    def join(self, connection_id: str, channel: Audience, now: float, most: int) -> bool:
+        with self._lock:
+            connection = self.get(connection_id, now)
+            if connection is None:
+                raise ConnectionGone(connection_id)
+            joined = self._joined[connection_id]
+            if channel not in joined and len(joined) >= most:
+                return False
+            self._write()
+            joined.add(channel)
+            self._members[channel][connection_id] = connection.member()
+            return True
+
+    def leave(self, connection_id: str, channel: Audience) -> None:
         with self._lock:
             self._write()
-            self._joined[connection.connection_id].add(channel)
-            self._write()
-            self._members[channel][connection.connection_id] = connection.member()
+            self._joined[connection_id].discard(channel)
+            self._members[channel].pop(connection_id, None)
+
+    def channels(self, connection_id: str) -> Sequence[Audience]:
+        return sorted(self._joined[connection_id], key=str)
 
     def get(self, connection_id: str, now: float) -> Connection | None:
         connection = self._connections.get(connection_id)
@@ -78,10 +109,25 @@ class InMemoryConnectionRepository:
             self._write()
             self._joined.pop(connection_id, None)
 
-    def members(self, audience: Audience, now: float) -> Iterator[Member]:
+    def shards(self, audience: Audience) -> int:
+        return self._shards.get(audience.kind, 1)
+
+    def read(
+        self, audience: Audience, shard: int, start: str | None, limit: int, now: float
+    ) -> Page:
+        if audience.kind == "connection":
+            connection = self.get(audience.name, now)
+            return Page((connection.member(),) if connection else ())
         with self._lock:
-            members = list(self._members[audience].values())
-        yield from (member for member in members if member.expires_at > now)
+            ids = sorted(name for name in self._members[audience] if name > (start or ""))
+            ids = [name for name in ids if shard_of(name, self.shards(audience)) == shard]
+            page = [self._members[audience][name] for name in ids[:limit]]
+        alive = tuple(member for member in page if member.expires_at > now)
+        # Like DynamoDB, which does not look ahead whether there is more.
+        return Page(alive, ids[limit - 1] if len(ids) >= limit else None)
+
+    def count(self, audience: Audience, shard: int, start: str | None, now: float) -> int:
+        return len(self.read(audience, shard, start, 1_000_000, now).members)
 
     def fail_after(self, writes: int | None) -> None:
         self._writes_left = writes
@@ -150,10 +196,17 @@ class FakeManagementAPI:
         self.posts[connection_id].append(data)
 
     def post_to_members(
-        self, members: Iterable[Member], data: bytes, budget: float
-    ) -> Iterator[tuple[Member, Outcome]]:
+        self,
+        members: Iterable[Member | None],
+        data: bytes,
+        budget: float,
+        rate: float | None = None,
+    ) -> Iterator[Posted]:
         for member in members:
-            yield member, self._outcome(member.connection_id, data)
+            if member is None:
+                time.sleep(0.001)
+            else:
+                yield Posted(member, self._outcome(member.connection_id, data))
 
     def _outcome(self, connection_id: str, data: bytes) -> Outcome:
         try:
@@ -181,6 +234,94 @@ class FakeManagementAPI:
 
 
 @dataclass
+class _Slice:
+    progress: Progress
+    worker: str = ""
+    until: float = 0.0
+    is_done: bool = False
+
+
+class InMemoryJobStore:
+    """A JobStore; ``fail_after`` makes its writes fail from then on."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, tuple[Job, bytes]] = {}
+        self._slices: dict[tuple[str, int], _Slice] = {}
+        self._writes_left: int | None = None
+        self._lock = threading.RLock()
+
+    def create(self, job: Job, payload: bytes, places: Sequence[Place]) -> None:
+        self._write()
+        self._jobs[job.job_id] = job, payload
+        for shard, start in places:
+            self._slices[job.job_id, shard] = _Slice(Progress(start, start))
+
+    def payload(self, job_id: str) -> bytes | None:
+        return self._jobs[job_id][1] if job_id in self._jobs else None
+
+    def claim(self, task: Task, worker: str, now: float, until: float) -> Progress | None:
+        with self._lock:
+            slice_ = self._slices.get((task.job.job_id, task.shard))
+            if slice_ is None or slice_.is_done:
+                return None
+            if slice_.until > now and slice_.worker != worker:
+                raise JobBusy(task.job.job_id)
+            self._write()
+            slice_.worker, slice_.until = worker, until
+            return slice_.progress
+
+    def note(
+        self,
+        task: Task,
+        worker: str,
+        progress: Progress,
+        *,
+        is_released: bool = False,
+        is_done: bool = False,
+    ) -> None:
+        with self._lock:
+            slice_ = self._slices[task.job.job_id, task.shard]
+            if slice_.worker != worker:
+                raise JobBusy(task.job.job_id)
+            self._write()
+            slice_.progress = progress
+            slice_.until = 0.0 if is_released else slice_.until
+            slice_.is_done = is_done
+
+    def report(self, job_id: str) -> JobReport | None:
+        if job_id not in self._jobs:
+            return None
+        slices = [each for (name, _), each in self._slices.items() if name == job_id]
+        counts = Counter({outcome.value: 0 for outcome in Outcome} | {"repeated": 0})
+        for each in slices:
+            counts.update(each.progress.counts)
+        counts["targeted"] = sum(counts[outcome.value] for outcome in Outcome)
+        return JobReport(self._jobs[job_id][0], counts, all(each.is_done for each in slices))
+
+    def fail_after(self, writes: int | None) -> None:
+        self._writes_left = writes
+
+    def _write(self) -> None:
+        if self._writes_left is not None:
+            if self._writes_left == 0:
+                raise ServiceUnavailable("the store is down")
+            self._writes_left -= 1
+
+
+class InMemoryQueue:
+    """A queue of texts; ``is_down`` refuses them."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.is_down = False
+
+    def send(self, bodies: Sequence[str]) -> None:
+        if self.is_down:
+            raise ServiceUnavailable("the queue is down")
+        self.bodies += bodies
+
+
+@dataclass
 class Call:
     """One call a ScriptedCaller was asked for."""
 
@@ -193,7 +334,7 @@ class Call:
 class ScriptedCaller:
     """A BulkCaller that answers what it was told to, and remembers what it was asked."""
 
-    def __init__(self, *answers: Response | ServiceUnavailable | NoAnswer) -> None:
+    def __init__(self, *answers: Response | ServiceUnavailable | NoAnswer | Repeated) -> None:
         self.calls: list[Call] = []
         self._answers = list(answers)
 
@@ -212,9 +353,16 @@ class ScriptedCaller:
         return answer
 
     def post_each(
-        self, items: Iterable[T], path: Callable[[T], str], payload: bytes, budget: float
+        self,
+        items: Iterable[T | None],
+        path: Callable[[T], str],
+        payload: bytes,
+        budget: float,
+        rate: float | None = None,
     ) -> Iterator[tuple[T, Result]]:
         for item in items:
+            if item is None:
+                continue
             self.calls.append(Call("POST", path(item), payload, {}))
             answer = self._answers.pop(0)
             assert not isinstance(answer, ServiceUnavailable)

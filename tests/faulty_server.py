@@ -31,6 +31,10 @@ class FaultyServer:
 
     def __init__(self, *, tls: bool = False) -> None:
         self.seen: Counter[str] = Counter()
+        self.acted: Counter[str] = Counter()
+        """How often what a request asked for was done, whatever was answered."""
+        self.tokens: list[bytes] = []
+        """The session tokens of the requests, in their order."""
         self.accepted = 0
         self.bodies = 0
         self._loop = asyncio.new_event_loop()
@@ -88,17 +92,23 @@ class FaultyServer:
         head = await reader.readuntil(b"\r\n\r\n")
         name = unquote(head.split(b" ")[1].decode()).rpartition("/")[2]
         self.seen[name] += 1
+        if b"x-amz-security-token: " in head:
+            token = head.partition(b"x-amz-security-token: ")[2]
+            self.tokens.append(token.partition(b"\r")[0])
         fault, _, _ = name.partition(".")
         if fault != "early":
             lengths = [line for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
             length = int(lengths[0].partition(b":")[2]) if lengths else 0
             body = await reader.readexactly(length)
             self.bodies += len(body)
+        if fault.rstrip("0123456789") in ACTED:
+            self.acted[name] += 1
         if fault in FIXED:
             writer.write(FIXED[fault])
             return fault not in CLOSING
         times = int(fault[-1]) if fault[-1].isdigit() else 1_000_000
         if self.seen[name] > times and fault not in ("silent", "split", "early"):
+            self.acted[name] += fault.rstrip("0123456789") not in ACTED
             writer.write(OK)
             return True
         return await FAULTS[fault.rstrip("0123456789")](writer)
@@ -106,6 +116,11 @@ class FaultyServer:
 
 async def down(writer: asyncio.StreamWriter) -> bool:
     writer.write(answer(503))
+    return True
+
+
+async def busy(writer: asyncio.StreamWriter) -> bool:
+    writer.write(answer(429))
     return True
 
 
@@ -154,10 +169,16 @@ FIXED: Mapping[str, bytes] = {
     "junk": b"SSH-2.0-OpenSSH\r\n\r\n",
     "long": b"HTTP/1.1 200 OK\r\n" + b"x-long: " * 10_000,
 }
+ACTED = frozenset(
+    {"ok", "last", "rude", "old", "interim", "chunked", "surplus", "large", "split", "lost", "half"}
+)
+"""Faults whose requests are acted upon each time."""
 CLOSING = frozenset({"last", "leaving", "rude", "old"})
 FAULTS: Mapping[str, Callable[[asyncio.StreamWriter], Coroutine[Any, Any, bool]]] = {
     "down": down,
+    "busy": busy,
     "reset": reset,
+    "lost": reset,
     "half": half,
     "silent": silent,
     "early": early,

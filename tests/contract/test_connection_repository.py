@@ -12,21 +12,25 @@ import pytest
 from chalicelib.api import connection_table
 from chalicelib.aws import Caller, Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
+from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import (
     EVERYONE,
     Audience,
     Connection,
     ConnectionRepository,
     implicit_audiences,
+    members,
     shard_of,
 )
-from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
-from chalicelib.errors import ServiceUnavailable
+from chalicelib.dynamodb import DynamoDB
+from chalicelib.errors import ConnectionGone, ServiceUnavailable
 from localgateway.database import EmbeddedDatabase
 from tests.factories import NOW, make_connection
 from tests.fakes import InMemoryConnectionRepository
 
 SHARDS = 16
+CHANNEL_SHARDS = 2
+MOST = 50
 ALICE = Audience("principal", "alice")
 CHANNEL = Audience("channel", "news")
 
@@ -57,9 +61,9 @@ class BreakableDynamoDB(DynamoDB):
 class DynamoDBStore(DynamoDBConnectionRepository):
     """The repository that ships, on a table of its own."""
 
-    def __init__(self, caller: Caller, table: str, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, caller: Caller, table: str) -> None:
         self._breakable = BreakableDynamoDB(caller, Backoff())
-        super().__init__(self._breakable, table, executor, SHARDS)
+        super().__init__(self._breakable, table, SHARDS, CHANNEL_SHARDS)
 
     def fail_after(self, writes: int | None) -> None:
         self._breakable.writes_left = writes
@@ -76,14 +80,13 @@ def dynamodb(database: EmbeddedDatabase) -> Iterator[DynamoDBStore]:
     credentials = Credentials("testing", "testing")
     signer = Signer("us-east-1", "dynamodb")
     client = SignedClient(database.endpoint_url, signer, lambda: credentials, time.time)
-    with ThreadPoolExecutor(8) as executor:
-        yield DynamoDBStore(client, table, executor)
+    yield DynamoDBStore(client, table)
     client.close()
 
 
 @pytest.fixture
 def memory() -> InMemoryConnectionRepository:
-    return InMemoryConnectionRepository()
+    return InMemoryConnectionRepository(SHARDS, CHANNEL_SHARDS)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -93,7 +96,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 def ids(store: Store, audience: Audience, now: float = NOW) -> list[str]:
-    return sorted(member.connection_id for member in store.members(audience, now))
+    return sorted(member.connection_id for member in members(store, audience, now))
 
 
 def test_a_connection_that_was_added_is_found_as_it_was(store: Store) -> None:
@@ -111,7 +114,7 @@ def test_adding_again_replaces(store: Store) -> None:
     renewed = make_connection(expires_at=int(NOW) + 99, context={})
     store.add(renewed)
     assert store.get(renewed.connection_id, NOW) == renewed
-    assert list(store.members(EVERYONE, NOW)) == [renewed.member()]
+    assert list(members(store, EVERYONE, NOW)) == [renewed.member()]
 
 
 @pytest.mark.parametrize(("seconds", "found"), [(-1, True), (0, False), (1, False)])
@@ -130,7 +133,7 @@ def test_a_connection_is_a_member_of_everyone_and_of_its_principal(store: Store)
     store.add(connection)
     store.add(make_connection("of-bob", "bob"))
     assert ids(store, EVERYONE) == sorted([connection.connection_id, "of-bob"])
-    assert list(store.members(ALICE, NOW)) == [connection.member()]
+    assert list(members(store, ALICE, NOW)) == [connection.member()]
 
 
 def test_an_audience_nobody_is_in_is_empty(store: Store) -> None:
@@ -200,16 +203,108 @@ def test_removing_twice_or_an_unknown_connection_changes_nothing(store: Store) -
 def test_removing_while_reading_disturbs_neither(store: Store) -> None:
     for number in range(30):
         store.add(make_connection(f"connection-{number}"))
-    for member in store.members(EVERYONE, NOW):
+    for member in members(store, EVERYONE, NOW):
         store.remove(member.connection_id, member.principal_id)
     assert store.count_items() == 0
 
 
 def test_a_connection_is_a_member_of_the_channels_it_joined(store: Store) -> None:
     connection = joined(store, CHANNEL)
-    store.join(connection, CHANNEL)
-    assert list(store.members(CHANNEL, NOW)) == [connection.member()]
+    assert store.join(connection.connection_id, CHANNEL, NOW, MOST)
+    assert list(members(store, CHANNEL, NOW)) == [connection.member()]
     assert ids(store, CHANNEL, connection.expires_at) == []
+
+
+def test_joining_and_leaving_may_repeat(store: Store) -> None:
+    connection = make_connection()
+    store.add(connection)
+    items = store.count_items()
+    for _ in range(2):
+        assert store.join(connection.connection_id, CHANNEL, NOW, MOST)
+    assert store.count_items() == items + 2
+    assert store.channels(connection.connection_id) == [CHANNEL]
+    for _ in range(2):
+        store.leave(connection.connection_id, CHANNEL)
+    assert store.count_items() == items
+    assert store.channels(connection.connection_id) == []
+    assert ids(store, CHANNEL) == []
+
+
+def test_leaving_one_channel_keeps_the_others(store: Store) -> None:
+    other = Audience("channel", "chat")
+    connection = joined(store, CHANNEL, other)
+    store.leave(connection.connection_id, CHANNEL)
+    assert store.channels(connection.connection_id) == [other]
+    assert ids(store, other) == [connection.connection_id]
+    store.leave("nobody", other)
+    assert ids(store, other) == [connection.connection_id]
+
+
+def test_the_channels_of_a_connection_are_bounded_and_leaving_makes_room(store: Store) -> None:
+    first, second, third = (Audience("channel", name) for name in ("a", "b", "c"))
+    name = joined(store).connection_id
+    assert store.join(name, first, NOW, 2)
+    assert store.join(name, second, NOW, 2)
+    assert not store.join(name, third, NOW, 2)
+    assert store.join(name, first, NOW, 2)  # it is in there already
+    assert ids(store, third) == []
+    store.leave(name, first)
+    assert store.join(name, third, NOW, 2)
+    assert store.channels(name) == [second, third]
+
+
+def test_the_bound_holds_however_many_join_at_once(store: Store) -> None:
+    name = joined(store).connection_id
+    channels = [Audience("channel", f"channel-{number}") for number in range(12)]
+    with ThreadPoolExecutor(12) as executor:
+        let_in = list(executor.map(lambda it: store.join(name, it, NOW, 5), channels))
+    assert sum(let_in) == len(store.channels(name)) == 5
+
+
+@pytest.mark.parametrize("expires_in", [None, 0, -5])
+def test_who_is_unknown_or_has_expired_joins_nothing(store: Store, expires_in: int | None) -> None:
+    if expires_in is not None:
+        store.add(make_connection("late", expires_at=int(NOW) + expires_in))
+    items = store.count_items()
+    with pytest.raises(ConnectionGone):
+        store.join("late", CHANNEL, NOW, MOST)
+    assert store.count_items() == items
+
+
+def test_a_connection_is_an_audience_of_one(store: Store) -> None:
+    connection = joined(store)
+    audience = Audience("connection", connection.connection_id)
+    assert list(members(store, audience, NOW)) == [connection.member()]
+    assert store.count(audience, 0, None, NOW) == 1
+    assert ids(store, audience, connection.expires_at) == []
+    assert ids(store, Audience("connection", "nobody")) == []
+
+
+def test_pages_follow_each_other_from_wherever_one_starts(store: Store) -> None:
+    for number in range(40):
+        store.add(make_connection(f"connection-{number:02}"))
+    shard = shard_of("connection-00", SHARDS)
+    whole = store.read(EVERYONE, shard, None, 1000, NOW)
+    names = [member.connection_id for member in whole.members]
+    assert len(names) >= 2
+    assert names == sorted(names)
+    assert whole.last is None
+    first = store.read(EVERYONE, shard, None, 1, NOW)
+    assert (first.members, first.last) == (whole.members[:1], names[0])
+    assert store.read(EVERYONE, shard, names[0], 1000, NOW) == (whole.members[1:], None)
+    assert store.count(EVERYONE, shard, names[0], NOW) == len(names) - 1
+    assert store.count(EVERYONE, shard, names[-1], NOW) == 0
+
+
+def test_a_channel_is_spread_over_its_shards(store: Store) -> None:
+    assert (store.shards(CHANNEL), store.shards(EVERYONE), store.shards(ALICE)) == (2, 16, 1)
+    names = [f"connection-{number}" for number in range(10)]
+    for name in names:
+        store.add(make_connection(name))
+        store.join(name, CHANNEL, NOW, MOST)
+    in_each = [store.count(CHANNEL, shard, None, NOW) for shard in range(2)]
+    assert min(in_each) > 0
+    assert sum(in_each) == 10
 
 
 def test_removing_leaves_all_joined_channels(store: Store) -> None:
@@ -260,5 +355,5 @@ def joined(store: Store, *channels: Audience) -> Connection:
     connection = make_connection()
     store.add(connection)
     for channel in channels:
-        store.join(connection, channel)
+        assert store.join(connection.connection_id, channel, NOW, MOST)
     return connection

@@ -184,3 +184,55 @@ def test_without_a_token_another_stage_lets_nobody_in() -> None:
     with GatewayProcess("--stage", "dev", environment=nowhere) as gateway:
         assert gateway.refusal(header=TOKEN) == 500
         assert not gateway.items("portcullis-dev")
+
+
+def test_a_channel_reaches_who_has_joined_it_until_they_leave(gateway: GatewayProcess) -> None:
+    inside, outside = gateway.connect(header=TOKEN), gateway.connect(header=TOKEN)
+    assert ask(inside, action="join", channel="news")["result"] == {"channel": "news"}
+    assert "channel:news" in ask(inside, action="whoami")["result"]["audiences"]
+    reply = ask(outside, action="sendmessage", message="hello", to="channel:news")
+    assert reply["result"]["delivery"]["delivered"] == 1
+    assert json.loads(inside.recv())["to"] == "channel:news"
+    ask(inside, action="leave", channel="news")
+    reply = ask(outside, action="sendmessage", message="hello", to="channel:news")
+    assert reply["result"]["delivery"]["targeted"] == 0
+    ask(inside, action="join", channel="news")
+    inside.close()
+    eventually(lambda: not any("channel:news" in item["pk"]["S"] for item in gateway.items()))
+    outside.close()
+
+
+def test_a_sender_that_waits_for_each_reply_is_delivered_in_order(
+    gateway: GatewayProcess,
+) -> None:
+    sender, receiver = gateway.connect(header=TOKEN), gateway.connect(header=TOKEN)
+    ask(receiver, action="join", channel="order")
+    for number in range(30):
+        ask(sender, action="sendmessage", message=str(number), to="channel:order")
+    frames = [json.loads(receiver.recv()) for _ in range(30)]
+    assert [frame["message"] for frame in frames] == [str(number) for number in range(30)]
+    ids = [frame["messageId"] for frame in frames]
+    assert ids == sorted(ids)
+    sender.close()
+    receiver.close()
+
+
+def test_a_sender_that_does_not_wait_loses_nothing_and_message_ids_give_an_order(
+    gateway: GatewayProcess,
+) -> None:
+    """In which order they arrive is not promised: handlers run at the same time."""
+    sender, receiver = gateway.connect(header=TOKEN), gateway.connect(header=TOKEN)
+    ask(receiver, action="join", channel="order")
+    for number in range(30):
+        frame = {"action": "sendmessage", "message": str(number), "to": "channel:order"}
+        sender.send(json.dumps(frame))
+    frames = [json.loads(receiver.recv()) for _ in range(30)]
+    assert {frame["message"] for frame in frames} == {str(number) for number in range(30)}
+    replies = [json.loads(sender.recv()) for _ in range(30)]
+    assert {reply["result"]["messageId"] for reply in replies} == {
+        frame["messageId"] for frame in frames
+    }
+    by_id = sorted(frames, key=lambda frame: str(frame["messageId"]))
+    assert [frame["sentAt"] for frame in by_id] == sorted(frame["sentAt"] for frame in frames)
+    sender.close()
+    receiver.close()

@@ -14,7 +14,7 @@ import app as app_module
 from chalicelib import __version__, api, bootstrap
 from chalicelib.authorizers import Authenticator
 from chalicelib.bootstrap import CredentialStores, Services
-from chalicelib.connections import EVERYONE
+from chalicelib.connections import EVERYONE, members
 from chalicelib.errors import (
     ConfigurationError,
     ConnectionGone,
@@ -44,6 +44,7 @@ from tests.fakes import (
     InMemoryKeys,
     InMemoryTickets,
 )
+from tests.services import make_services
 
 GOOD = authorizer_event(headers=[("token", "hello")])
 OF_ANOTHER_ORIGIN = authorizer_event(
@@ -71,15 +72,13 @@ def services(
     """The application's services, in memory, with the clock stopped at NOW."""
     tickets = InMemoryTickets()
     with ThreadPoolExecutor(4) as executor:
-        services = Services(
+        services = make_services(
+            executor,
             authenticators=partial(authenticators, make_settings(), tickets),
             tickets=tickets,
             allowed_origins=frozenset({"https://app.example.com"}),
             connections=connections,
             management_api=lambda api_id, stage: management_api,
-            executor=executor,
-            now=Clock(NOW),
-            connection_ttl=7200,
         )
         monkeypatch.setattr(bootstrap, "services", lambda: services)
         monkeypatch.setattr(bootstrap, "settings", make_settings)
@@ -207,7 +206,7 @@ def test_connect_remembers_the_connection_before_it_answers(
     found = connections.get(CONNECTION_ID, NOW)
     assert found is not None
     assert (found.principal_id, found.expires_at) == ("alice", int(NOW) + 7200)
-    assert [member.connection_id for member in connections.members(EVERYONE, NOW)] == [
+    assert [member.connection_id for member in members(connections, EVERYONE, NOW)] == [
         CONNECTION_ID
     ]
 
@@ -290,7 +289,7 @@ def test_a_stale_receiver_is_removed_and_the_sender_is_not(
     connections.add(make_connection("stale", "bob"))
     management_api.fail("stale", ConnectionGone("stale"))
     invoke(client, "websocket_message", message_event(SENDMESSAGE, "sendmessage"))
-    assert [member.connection_id for member in connections.members(EVERYONE, NOW)] == [
+    assert [member.connection_id for member in members(connections, EVERYONE, NOW)] == [
         CONNECTION_ID
     ]
     assert posts(management_api)[-1]["result"]["delivery"]["gone"] == 1

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import app as app_module
+from chalicelib import api
 from chalicelib.settings import DEMONSTRATION_VALUES
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +64,9 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_every_packaged_handler_is_there(package: Package) -> None:
     handlers = {function["Handler"] for function in package.functions()}
-    authorizers = {"app.http_authorizer", "app.websocket_authorizer"}
-    assert handlers == {"app.app", *authorizers, *(f"app.{name}" for name in PREDEFINED)}
+    authorizers = {"http_authorizer", "websocket_authorizer"}
+    others = {*authorizers, "websocket_deliver", *PREDEFINED}
+    assert handlers == {"app.app", *(f"app.{name}" for name in others)}
     for handler in handlers:
         module, _, name = handler.partition(".")
         assert (module, callable(getattr(app_module, name))) == ("app", True)
@@ -74,8 +76,9 @@ def test_test_client_config_and_lambda_agree_on_names() -> None:
     names = {name for name in app_module.app.handler_map if name.startswith("websocket_")}
     assert names == {"websocket_authorizer", *PREDEFINED}
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
-    of_http = {"api_handler", "http_authorizer"}  # the first is Chalice's name for all routes
-    assert config["lambda_functions"].keys() == names | of_http
+    # Chalice's name for all routes, and a function that only stages with a queue have.
+    others = {"api_handler", "http_authorizer", api.DELIVERY_FUNCTION}
+    assert config["lambda_functions"].keys() == names | others
 
 
 def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Package) -> None:
@@ -97,12 +100,39 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 ) -> None:
     for function in package.functions():
         variables = function["Environment"]["Variables"]
-        assert set(variables) == {"STAGE", "TABLE_NAME", "SHARED_TOKEN_PARAMETER"}
+        assert set(variables) == {
+            "STAGE",
+            "TABLE_NAME",
+            "QUEUE_NAME",
+            "SHARED_TOKEN_PARAMETER",
+        }
         assert not set(variables.values()) & DEMONSTRATION_VALUES
 
 
 def test_functions_end_before_api_gateway_gives_them_up(package: Package) -> None:
     assert all(function["Timeout"] < 29 for function in package.functions())
+
+
+def test_the_queue_is_worked_one_task_at_a_time_and_gives_the_function_time(
+    package: Package,
+) -> None:
+    (function,) = [it for it in package.functions() if it["Handler"] == "app.websocket_deliver"]
+    (event,) = function["Events"].values()
+    assert event["Type"] == "SQS"
+    assert event["Properties"]["BatchSize"] == 1
+    assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 4}
+    queue_name = function["Environment"]["Variables"]["QUEUE_NAME"]
+    assert event["Properties"]["Queue"]["Fn::Sub"].endswith(f":{queue_name}")
+    queues = {
+        it["Properties"]["QueueName"]: it["Properties"]
+        for it in package.resources.values()
+        if it["Type"] == "AWS::SQS::Queue"
+    }
+    queue = queues[queue_name]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    dead_letters = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::Sub"].rpartition(":")[2]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert dead_letters in queues
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:

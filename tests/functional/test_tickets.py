@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,22 +13,20 @@ from chalice.test import Client, HTTPResponse
 import app as app_module
 from chalicelib import bootstrap
 from chalicelib.authorizers.api_key import new_key
-from chalicelib.bootstrap import CredentialStores, Services
+from chalicelib.bootstrap import Services
 from chalicelib.credential_settings import JwtSettings
 from chalicelib.http_routes import ROUTE_SCOPES
 from chalicelib.scopes import Scopes
-from chalicelib.secret_values import literal
 from chalicelib.settings import Settings
 from localgateway.iam import is_allowed
 from tests.factories import METHOD_ARN, NOW, authorizer_event, make_settings
 from tests.fakes import (
     Clock,
-    FakeManagementAPI,
-    InMemoryConnectionRepository,
     InMemoryKeys,
     InMemoryTickets,
 )
 from tests.forged_tokens import forged_tokens
+from tests.services import make_services
 from tests.tokens import AUDIENCE, ISSUER, MARKER, claims, key_set, sign
 
 ORIGIN = "https://app.example.com"
@@ -56,18 +53,8 @@ class Application:
         self.client = Client(app_module.app, stage_name="local")
 
     def services(self) -> Services:
-        stores = CredentialStores(self.keys, self.tickets)
-        return Services(
-            authenticators=partial(
-                bootstrap.authenticators, self.settings, literal, stores, self.clock
-            ),
-            allowed_origins=self.settings.allowed_origins,
-            tickets=self.tickets,
-            connections=InMemoryConnectionRepository(),
-            management_api=lambda api_id, stage: FakeManagementAPI(),
-            executor=self.executor,
-            now=self.clock,
-            connection_ttl=7200,
+        return make_services(
+            self.executor, self.settings, keys=self.keys, tickets=self.tickets, now=self.clock
         )
 
     def post(self, token: str | None, **headers: str) -> HTTPResponse:

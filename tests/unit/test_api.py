@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib import api
 from chalicelib.credential_settings import BEARER, Place
+from chalicelib.delivery_settings import DeliverySettings
 from tests.factories import (
     CONNECTION_ID,
     NOW,
@@ -142,6 +143,7 @@ def test_the_template_hands_over_the_main_fields_of_the_request() -> None:
             "auth": "alice",
             "token": "shared_token",
             "expiresAt": str(int(NOW) + 7200),
+            "scopes": "",
             "eventType": "MESSAGE",
             "extendedRequestId": REQUEST.request_id,
             "requestTime": context["requestTime"],
@@ -204,3 +206,18 @@ def test_no_secret_is_in_the_definition(authenticator: str) -> None:
     values = dict.fromkeys(secrets, "c0rrect-horse")
     settings = make_settings(authenticators=(authenticator,), **values)
     assert "c0rrect-horse" not in json.dumps(api.definition(settings))
+
+
+def test_without_a_queue_none_is_defined() -> None:
+    assert api.definition(make_settings())["queues"] == []
+
+
+def test_a_queue_comes_after_the_one_for_its_dead_letters() -> None:
+    delivery = DeliverySettings(queue_name="deliveries")
+    dead_letters, queue = api.definition(make_settings(delivery=delivery))["queues"]
+    assert (dead_letters["QueueName"], queue["QueueName"]) == (
+        "deliveries-dead-letters",
+        "deliveries",
+    )
+    target = "arn:${Partition}:sqs:${Region}:${AccountId}:deliveries-dead-letters"
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": target, "maxReceiveCount": 3}

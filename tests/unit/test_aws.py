@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
-from chalicelib.exchanges import Limits, NoAnswer
+from chalicelib.exchanges import Limits, NoAnswer, Repeated
 from chalicelib.http1 import Response
 from tests.factories import NOW
 from tests.fakes import Clock, ScriptedServer
@@ -197,7 +197,7 @@ def test_each_of_many_posts_is_signed_and_answered() -> None:
         client.close()
     assert results == [
         (1, Response(200, b"ok")),
-        (2, Response(410, b"ok")),
+        (2, Repeated(Response(410, b"ok"))),  # the connection was closed, who knows when
         (3, Response(200, b"ok")),
     ]
     sent = [request_lines(server, number) for number in range(len(server.requests))]

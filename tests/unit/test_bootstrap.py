@@ -18,6 +18,7 @@ from chalicelib.authorizers.shared_token import SharedToken
 from chalicelib.authorizers.ticket import TicketAuthenticator
 from chalicelib.aws import Credentials
 from chalicelib.credential_settings import BEARER, JwtSettings, Place
+from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.settings import StoredName
 from tests.factories import authorizer_request, make_settings
@@ -284,3 +285,32 @@ def test_tokens_import_what_they_need_and_no_boto3() -> None:
         [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
     )
     assert (completed.stdout, completed.stderr) == ("False True False\n", "")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "seconds"), [(28_000, 19.6), (60_000, 25.0), (5_000, 3.5), (0, 0.0)]
+)
+def test_a_broadcast_leaves_time_for_the_answer(milliseconds: int, seconds: float) -> None:
+    assert bootstrap.message_budget(milliseconds) == pytest.approx(seconds)
+
+
+def test_where_a_queue_is_named_the_import_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bootstrap.queue_and_workers() is None
+    monkeypatch.setenv("QUEUE_NAME", "deliveries")
+    assert bootstrap.queue_and_workers() == ("deliveries", 4)
+    monkeypatch.setenv("DELIVERY_WORKERS", "7")
+    assert bootstrap.queue_and_workers() == ("deliveries", 7)
+    monkeypatch.setenv("QUEUE_NAME", "not a name")
+    with pytest.raises(ConfigurationError, match="QUEUE_NAME"):
+        bootstrap.queue_and_workers()
+
+
+def test_only_with_a_queue_are_there_workers_and_all_together_keep_to_the_rate() -> None:
+    without = bootstrap.build(make_settings(), lambda: CREDENTIALS)
+    with pytest.raises(ConfigurationError, match="QUEUE_NAME"):
+        without.worker()
+    delivery = DeliverySettings(queue_name="deliveries", rate=950, workers=4)
+    services = bootstrap.build(make_settings(delivery=delivery), lambda: CREDENTIALS)
+    first, second = services.worker(), services.worker()
+    assert first.rate * 4 == 950
+    assert first.name != second.name

@@ -1,25 +1,18 @@
-"""What is asked of DynamoDB, and what is done when it does not oblige.
-
-What the repository stores and finds is asked in tests/contract.
-"""
+"""What is asked of DynamoDB, and what is done when it does not oblige."""
 
 import json
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from chalicelib.backoff import Backoff
-from chalicelib.connections import EVERYONE, Audience
-from chalicelib.dynamodb import DynamoDB, DynamoDBConnectionRepository
-from chalicelib.errors import ConfigurationError, ServiceUnavailable
+from chalicelib.dynamodb import DynamoDB, TransactionRefused
+from chalicelib.errors import ConditionFailed, ConfigurationError, ServiceUnavailable
 from chalicelib.http1 import Response
-from tests.factories import NOW, make_connection
 from tests.fakes import Clock, ScriptedCaller
 
 TABLE = "portcullis-test"
-N = {"N": "1"}
 THROTTLED = Response(400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}')
 
 
@@ -32,26 +25,8 @@ def dynamodb(caller: ScriptedCaller, clock: Clock | None = None) -> DynamoDB:
     return DynamoDB(caller, Backoff(clock.sleep, lambda: 1.0, clock, deadline=5.0))
 
 
-def operations(caller: ScriptedCaller) -> list[str]:
-    return [
-        call.headers["x-amz-target"].removeprefix("DynamoDB_20120810.") for call in caller.calls
-    ]
-
-
 def payloads(caller: ScriptedCaller) -> list[Any]:
     return [json.loads(call.payload) for call in caller.calls]
-
-
-@pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as executor:
-        yield executor
-
-
-def repository(
-    caller: ScriptedCaller, executor: ThreadPoolExecutor
-) -> DynamoDBConnectionRepository:
-    return DynamoDBConnectionRepository(dynamodb(caller), TABLE, executor, everyone_shards=2)
 
 
 def test_an_operation_is_a_post_of_json() -> None:
@@ -137,86 +112,39 @@ def test_writes_go_in_batches_dynamodb_takes(items: int, sizes: list[int]) -> No
     assert [len(payload["RequestItems"][TABLE]) for payload in payloads(caller)] == sizes
 
 
-def test_adding_takes_two_calls_and_writes_the_audience_side_first(
-    executor: ThreadPoolExecutor,
-) -> None:
-    caller = ScriptedCaller(answer(), answer())
-    repository(caller, executor).add(make_connection("abc=", "alice"))
-    assert operations(caller) == ["BatchWriteItem", "PutItem"]
-    batch, put = payloads(caller)
-    written = [request["PutRequest"]["Item"] for request in batch["RequestItems"][TABLE]]
-    assert [(item["pk"]["S"], item["sk"]["S"]) for item in written] == [
-        ("audience#everyone#1", "abc="),
-        ("audience#principal:alice#0", "abc="),
-    ]
-    assert put["Item"]["pk"] == {"S": "connection#abc="}
-    assert put["Item"]["sk"] == {"S": "connection"}
-    assert put["Item"]["expiresAt"] == {"N": str(int(NOW) + 3600)}
+def refused(name: str, **details: Any) -> Response:
+    body = {"__type": f"com.amazonaws.dynamodb.v20120810#{name}", **details}
+    return Response(400, json.dumps(body).encode())
 
 
-def test_removing_forgets_the_connection_first_and_what_it_joined_last(
-    executor: ThreadPoolExecutor,
-) -> None:
-    news = {"sk": {"S": "audience#channel:news"}, "shard": {"N": "0"}}
-    caller = ScriptedCaller(answer(), answer({"Items": [news]}), answer(), answer())
-    repository(caller, executor).remove("abc=", "alice")
-    assert operations(caller) == ["DeleteItem", "Query", "BatchWriteItem", "BatchWriteItem"]
-    deleted = [deletions(payload) for payload in payloads(caller)[2:]]
-    assert deleted == [
-        ["audience#everyone#1", "audience#principal:alice#0", "audience#channel:news#0"],
-        ["connection#abc="],
-    ]
+def reasons(*codes: str) -> list[dict[str, str]]:
+    return [{"Code": code} for code in codes]
 
 
-def test_removing_reads_all_pages_of_what_was_joined(executor: ThreadPoolExecutor) -> None:
-    pages = [
-        {"Items": [{"sk": {"S": f"audience#channel:{name}"}, "shard": {"N": "0"}}]}
-        for name in ("news", "chat")
-    ]
-    last = {"pk": {"S": "connection#abc="}, "sk": {"S": "audience#channel:news"}}
-    more = {**pages[0], "LastEvaluatedKey": last}
-    caller = ScriptedCaller(answer(), answer(more), answer(pages[1]), answer(), answer())
-    repository(caller, executor).remove("abc=", "alice")
-    assert payloads(caller)[2]["ExclusiveStartKey"] == last
-    assert deletions(payloads(caller)[3])[2:] == [
-        "audience#channel:news#0",
-        "audience#channel:chat#0",
-    ]
+def test_a_condition_that_does_not_hold_is_no_fault_and_not_tried_again() -> None:
+    caller = ScriptedCaller(refused("ConditionalCheckFailedException"))
+    with pytest.raises(ConditionFailed):
+        dynamodb(caller).call("PutItem", {})
 
 
-def deletions(payload: Any) -> list[str]:
-    return [it["DeleteRequest"]["Key"]["pk"]["S"] for it in payload["RequestItems"][TABLE]]
+def test_a_refused_transaction_says_which_items_forbade_it() -> None:
+    codes = reasons("None", "ConditionalCheckFailed", "TransactionConflict")
+    caller = ScriptedCaller(refused("TransactionCanceledException", CancellationReasons=codes))
+    with pytest.raises(TransactionRefused) as caught:
+        dynamodb(caller).call("TransactWriteItems", {})
+    assert caught.value.refused == {1}
 
 
-def test_all_reads_are_strongly_consistent(executor: ThreadPoolExecutor) -> None:
-    caller = ScriptedCaller(*[answer()] * 3)
-    store = repository(caller, executor)
-    store.get("abc=", NOW)
-    list(store.members(EVERYONE, NOW))
-    assert operations(caller) == ["GetItem", "Query", "Query"]
-    assert [payload["ConsistentRead"] for payload in payloads(caller)] == [True] * 3
-
-
-def test_a_page_is_read_while_the_members_of_the_one_before_are_sent_to(
-    executor: ThreadPoolExecutor,
-) -> None:
-    last = {"pk": {"S": "audience#principal:alice#0"}, "sk": {"S": "abc="}}
-    items = [
-        {"sk": {"S": name}, "principalId": {"S": "alice"}, "connectedAt": N, "expiresAt": N}
-        for name in ("first", "second")
-    ]
+def test_a_transaction_that_met_another_is_tried_again() -> None:
+    codes = reasons("None", "TransactionConflict", "ThrottlingError")
     caller = ScriptedCaller(
-        answer({"Items": items, "LastEvaluatedKey": last}), answer({"Items": items})
+        refused("TransactionCanceledException", CancellationReasons=codes), answer()
     )
-    members = repository(caller, executor).members(Audience("principal", "alice"), 0)
-    assert next(members).connection_id == "first"
-    executor.submit(int).result()  # the one thread there is has read the second page by now
-    assert operations(caller) == ["Query", "Query"]
-    assert [member.connection_id for member in members] == ["second", "first", "second"]
+    assert dynamodb(caller).call("TransactWriteItems", {}) == {}
 
 
-def test_a_page_starts_where_the_last_one_ended(executor: ThreadPoolExecutor) -> None:
-    last = {"pk": {"S": "audience#principal:alice#0"}, "sk": {"S": "abc="}}
-    caller = ScriptedCaller(answer({"Items": [], "LastEvaluatedKey": last}), answer())
-    list(repository(caller, executor).members(Audience("principal", "alice"), NOW))
-    assert [payload.get("ExclusiveStartKey") for payload in payloads(caller)] == [None, last]
+@pytest.mark.parametrize("codes", [[], reasons("None", "ValidationError")])
+def test_a_transaction_that_can_never_succeed_is_raised_at_once(codes: Any) -> None:
+    caller = ScriptedCaller(refused("TransactionCanceledException", CancellationReasons=codes))
+    with pytest.raises(ConfigurationError, match="TransactionCanceledException"):
+        dynamodb(caller).call("TransactWriteItems", {})

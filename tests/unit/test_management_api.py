@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from chalicelib.broadcast import Outcome
+from chalicelib.broadcast import Outcome, Posted
 from chalicelib.errors import (
     ConfigurationError,
     ConnectionGone,
@@ -15,7 +15,7 @@ from chalicelib.errors import (
     PortcullisError,
     ServiceUnavailable,
 )
-from chalicelib.exchanges import NoAnswer
+from chalicelib.exchanges import NoAnswer, Repeated
 from chalicelib.http1 import Response
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from tests.factories import CONNECTION_ID, make_connection
@@ -124,7 +124,10 @@ def test_posting_to_members_tells_what_came_of_each(
     caller = ScriptedCaller(Response(200), result)
     members = [make_connection("first").member(), make_connection(CONNECTION_ID).member()]
     outcomes = APIGatewayManagementAPI(caller).post_to_members(members, b"hello", 25.0)
-    assert list(outcomes) == list(zip(members, [Outcome.DELIVERED, outcome], strict=True))
+    assert list(outcomes) == [
+        Posted(members[0], Outcome.DELIVERED),
+        Posted(members[1], outcome),
+    ]
     assert [(call.path, call.payload) for call in caller.calls] == [
         ("/@connections/first", b"hello"),
         (PATH, b"hello"),
@@ -139,3 +142,12 @@ def test_posts_that_fail_are_logged_by_their_cause(caplog: pytest.LogCaptureFixt
     assert [record.message for record in caplog.records] == [
         'posts that failed: {"503": 2, "reset": 1}'
     ]
+
+
+@pytest.mark.parametrize("result", [Response(200), Response(410), NoAnswer("reset")])
+def test_who_may_have_received_a_post_twice_is_named(result: Response | NoAnswer) -> None:
+    member = make_connection("first").member()
+    api = APIGatewayManagementAPI(ScriptedCaller(Repeated(result)))
+    (posted,) = api.post_to_members([member], b"hello", 25.0)
+    assert posted.is_repeated
+    assert posted.outcome is not Outcome.DEFERRED

@@ -10,30 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.actions import Command, parse_command, parse_id
 from chalicelib.connections import EVERYONE, Audience
 from chalicelib.errors import ClientError, PayloadTooLarge, ServiceUnavailable, UnexpectedEvent
-from chalicelib.messages import (
-    IncomingMessage,
-    Ping,
-    Router,
-    SendMessage,
-    WhoAmI,
-    parse_command,
-    parse_id,
-    time_ordered_id,
-)
+from chalicelib.messages import IncomingMessage, Router, may, time_ordered_id
+from chalicelib.scopes import Scopes
 from tests.factories import (
     CONNECTION_ID,
     NOW,
     authorizer_event,
     connect_event,
     disconnect_event,
+    make_connection,
     make_incoming,
     make_sender,
     mapped_message_event,
     message_event,
 )
-from tests.fakes import Clock
+from tests.fakes import Clock, InMemoryConnectionRepository
 
 
 class Broadcasts:
@@ -43,11 +37,17 @@ class Broadcasts:
         self.sent: list[tuple[Audience, Any]] = []
         self._error = error
 
-    def __call__(self, audience: Audience, payload: bytes) -> Mapping[str, int]:
+    def __call__(self, audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
         if self._error is not None:
             raise self._error
         self.sent.append((audience, json.loads(payload)))
-        return {"targeted": 2, "delivered": 2}
+        return {"delivery": {"targeted": 2, "delivered": 2}}
+
+
+def make_router(broadcast: Broadcasts, connections: Any = None, **changes: Any) -> Router:
+    connections = connections or InMemoryConnectionRepository()
+    values = {"default_scopes": Scopes.parse("connect sendmessage"), "max_channels": 2}
+    return Router(connections, broadcast, Clock(NOW), lambda bits: 0, **{**values, **changes})
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def broadcasts() -> Broadcasts:
 
 @pytest.fixture
 def router(broadcasts: Broadcasts) -> Router:
-    return Router(broadcasts, Clock(NOW), lambda bits: 0)
+    return make_router(broadcasts)
 
 
 def respond(router: Router, body: object, route_key: str = "$default") -> Any:
@@ -96,12 +96,125 @@ def test_a_sender_may_write_to_its_own_principal(router: Router, broadcasts: Bro
 
 
 @pytest.mark.parametrize(
-    "to", ["principal:bob", "principal:alice2", "channel:news", f"connection:{CONNECTION_ID}"]
+    "to", ["principal:bob", "principal:alice2", "channel:news", "connection:another="]
 )
 def test_any_other_audience_is_forbidden(router: Router, broadcasts: Broadcasts, to: str) -> None:
     answer = router.respond(make_incoming({"action": "sendmessage", "message": "x", "to": to}))
     assert answer.outcome == "forbidden_audience"
     assert broadcasts.sent == []
+
+
+ALL = ["everyone", "principal:alice", "principal:bob", "channel:news", "connection:other="]
+OWN = f"connection:{CONNECTION_ID}"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "action", "audiences"),
+    [
+        pytest.param("", "sendmessage", [], id="nothing is granted"),
+        pytest.param("connect", "sendmessage", [], id="only to listen"),
+        pytest.param("sendmessage", "sendmessage", [*ALL[:2], OWN], id="everyone and oneself"),
+        pytest.param("sendmessage:everyone", "sendmessage", ["everyone"], id="everyone only"),
+        pytest.param("sendmessage:principal:*", "sendmessage", ALL[1:3], id="any principal"),
+        pytest.param("sendmessage:channel:news", "sendmessage", ["channel:news"], id="a channel"),
+        pytest.param("sendmessage:connection:*", "sendmessage", [ALL[4], OWN], id="connections"),
+        pytest.param("sendmessage:*", "sendmessage", [*ALL, OWN], id="all there is"),
+        pytest.param("sendmessage:*", "join", [], id="sending is not joining"),
+        pytest.param("join:channel:n*", "join", ["channel:news"], id="channels by their beginning"),
+        pytest.param("join:channel:other", "join", [], id="another channel"),
+        pytest.param("join:*", "sendmessage", [], id="joining is not sending"),
+    ],
+)
+def test_scopes_say_who_may_do_what(scopes: str, action: str, audiences: list[str]) -> None:
+    sender = make_sender()
+    allowed = [
+        it for it in [*ALL, OWN] if may(sender, Scopes.parse(scopes), action, Audience.parse(it))
+    ]
+    assert allowed == audiences
+
+
+def test_the_scopes_of_a_connection_take_the_place_of_the_default(broadcasts: Broadcasts) -> None:
+    router = make_router(broadcasts, default_scopes=Scopes.parse("sendmessage:*"))
+    body = {"action": "sendmessage", "message": "x", "to": "channel:news"}
+    assert router.respond(make_incoming(body)).outcome == "ok"
+    mine = Scopes.parse("connect sendmessage")
+    assert router.respond(make_incoming(body, scopes=mine)).outcome == "forbidden_audience"
+
+
+@pytest.fixture
+def connections() -> InMemoryConnectionRepository:
+    return InMemoryConnectionRepository()
+
+
+@pytest.fixture
+def member(connections: InMemoryConnectionRepository, broadcasts: Broadcasts) -> Router:
+    """What alice speaks to who is connected and may join channels."""
+    connections.add(make_connection())
+    scopes = Scopes.parse("connect sendmessage join:channel:*")
+    return make_router(broadcasts, connections, default_scopes=scopes)
+
+
+NEWS = Audience("channel", "news")
+
+
+def test_joining_leaving_and_whoami_agree(
+    member: Router, connections: InMemoryConnectionRepository
+) -> None:
+    for _ in range(2):
+        reply = respond(member, {"action": "join", "channel": "news", "id": 1})
+        assert reply == {"type": "reply", "id": 1, "result": {"channel": "news"}}
+    assert connections.count(NEWS, 0, None, NOW) == 1
+    described = respond(member, {"action": "whoami"})["result"]
+    assert described["audiences"] == ["everyone", "principal:alice", "channel:news"]
+    for _ in range(2):
+        assert respond(member, {"action": "leave", "channel": "news"})["type"] == "reply"
+    assert connections.count(NEWS, 0, None, NOW) == 0
+    described = respond(member, {"action": "whoami"})["result"]
+    assert described["audiences"] == ["everyone", "principal:alice"]
+
+
+def test_a_connection_joins_only_as_many_channels_as_it_may(member: Router) -> None:
+    outcomes = [
+        member.respond(make_incoming({"action": "join", "channel": name})).outcome
+        for name in ("a", "b", "c", "a")
+    ]
+    assert outcomes == ["ok", "ok", "too_many_channels", "ok"]
+
+
+def test_who_may_not_join_does_not(router: Router) -> None:
+    answer = router.respond(make_incoming({"action": "join", "channel": "news"}))
+    assert answer.outcome == "forbidden_audience"
+
+
+def test_who_is_no_longer_connected_joins_nothing(
+    member: Router, connections: InMemoryConnectionRepository
+) -> None:
+    connections.remove(CONNECTION_ID, "alice")
+    answer = member.respond(make_incoming({"action": "join", "channel": "news"}))
+    assert answer.outcome == "not_connected"
+    assert connections.count_items() == 0
+
+
+@pytest.mark.parametrize("action", ["join", "leave"])
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        pytest.param({}, "missing_field", id="no channel"),
+        pytest.param({"channel": None}, "invalid_field", id="null"),
+        pytest.param({"channel": ""}, "invalid_channel", id="an empty name"),
+        pytest.param({"channel": "news\n"}, "invalid_channel", id="a line end after the name"),
+        pytest.param({"channel": "a b"}, "invalid_channel", id="a blank"),
+        pytest.param({"channel": "caf\u00e9"}, "invalid_channel", id="no ASCII"),
+        pytest.param({"channel": "x" * 129}, "invalid_channel", id="too long"),
+        pytest.param({"channel": "a#0"}, "invalid_channel", id="what separates parts of a key"),
+        pytest.param({"channel": "*"}, "invalid_channel", id="a pattern"),
+        pytest.param({"channel": "a", "to": "b"}, "unknown_field", id="another field"),
+    ],
+)
+def test_the_name_of_a_channel_is_checked(
+    member: Router, action: str, fields: dict[str, Any], code: str
+) -> None:
+    assert member.respond(make_incoming({"action": action, **fields})).outcome == code
 
 
 def test_whoami_says_what_the_connection_is(router: Router) -> None:
@@ -111,6 +224,7 @@ def test_whoami_says_what_the_connection_is(router: Router) -> None:
         "principalId": "alice",
         "connectedAt": sender.connected_at,
         "expiresAt": sender.expires_at,
+        "audiences": ["everyone", "principal:alice"],
     }
 
 
@@ -191,13 +305,13 @@ def test_an_error_echoes_the_id_once_it_is_known(router: Router) -> None:
 
 
 def test_a_message_that_is_too_long_once_wrapped_is_the_senders_fault() -> None:
-    router = Router(Broadcasts(PayloadTooLarge("131073 bytes")), Clock(NOW), lambda bits: 0)
+    router = make_router(Broadcasts(PayloadTooLarge("131073 bytes")))
     answer = router.respond(make_incoming({"action": "sendmessage", "message": "x"}))
     assert answer.outcome == "message_too_long"
 
 
 def test_a_fault_of_ours_is_not_passed_off_as_the_senders() -> None:
-    router = Router(Broadcasts(ServiceUnavailable("down")), Clock(NOW), lambda bits: 0)
+    router = make_router(Broadcasts(ServiceUnavailable("down")))
     with pytest.raises(ServiceUnavailable):
         router.respond(make_incoming({"action": "sendmessage", "message": "x"}))
 
@@ -215,9 +329,10 @@ json_values = st.recursive(
 fields = st.fixed_dictionaries(
     {},
     optional={
-        "action": st.sampled_from(["sendmessage", "whoami", "ping", "join"]) | json_values,
+        "action": st.sampled_from(["sendmessage", "whoami", "ping", "join", "leave"]) | json_values,
         "message": st.text() | json_values,
         "to": st.sampled_from(["everyone", "principal:alice", "channel:x"]) | json_values,
+        "channel": st.just("news") | json_values,
         "id": st.integers() | st.text() | json_values,
         "other": json_values,
     },
@@ -226,7 +341,7 @@ fields = st.fixed_dictionaries(
 
 @given(body=st.text() | fields.map(json.dumps), route_key=st.sampled_from(["$default", "ping"]))
 def test_any_frame_is_answered_with_a_reply_or_an_error(body: str, route_key: str) -> None:
-    router = Router(Broadcasts(), Clock(NOW), lambda bits: 0)
+    router = make_router(Broadcasts())
     answer = router.respond(make_incoming(body, route_key))
     frame = json.loads(answer.frame)
     assert frame["type"] == ("reply" if answer.outcome == "ok" else "error")
@@ -236,7 +351,7 @@ def test_any_frame_is_answered_with_a_reply_or_an_error(body: str, route_key: st
 def test_any_object_is_a_command_or_the_senders_fault(fields: dict[str, Any]) -> None:
     with suppress(ClientError):
         parse_id(fields)
-        assert isinstance(parse_command(fields, "$default"), SendMessage | WhoAmI | Ping)
+        assert isinstance(parse_command(fields, "$default"), Command)
 
 
 BODY = '{"action":"sendmessage","message":"it\'s \\"me\\""}'
@@ -263,6 +378,23 @@ def test_both_event_shapes_are_one_message() -> None:
 def test_what_is_no_message_of_a_principal_is_a_fault_of_ours(event: dict[str, Any]) -> None:
     with pytest.raises(UnexpectedEvent):
         IncomingMessage.from_event(event)
+
+
+@pytest.mark.parametrize(
+    ("told", "scopes"),
+    [
+        pytest.param(None, None, id="nothing said"),
+        pytest.param("", None, id="an unset variable of the mapping template"),
+        pytest.param("connect join:channel:a", "connect join:channel:a", id="ours"),
+        pytest.param("connect fly join:channel:*", "connect join:channel:*", id="unknown ones"),
+    ],
+)
+def test_both_event_shapes_bring_the_same_scopes(told: str | None, scopes: str | None) -> None:
+    more = {} if told is None else {"scopes": told}
+    proxy = IncomingMessage.from_event(message_event(BODY, "sendmessage", context=more))
+    mapped = IncomingMessage.from_event(mapped_message_event(BODY, context=more))
+    assert proxy == mapped
+    assert proxy.sender.scopes == (None if scopes is None else Scopes.parse(scopes))
 
 
 def test_a_flat_principal_cannot_stand_in_for_the_authorizers() -> None:

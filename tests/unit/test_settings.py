@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chalicelib.credential_settings import JwtSettings, Place
+from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.errors import ConfigurationError
 from chalicelib.scopes import Scopes
 from chalicelib.settings import (
@@ -30,7 +31,6 @@ def test_everything_can_be_set() -> None:
         "AUTHENTICATORS": "request_parameters, shared_token",
         "CREDENTIAL_PLACES": "bearer, header:x-key, query:jwt, protocol",
         "ALLOWED_ORIGINS": "https://A.example:443/, http://localhost:3000",
-        "DEFAULT_SCOPES": "connect join:channel:*",
         "SUBPROTOCOL": "chat",
         "TICKET_SECONDS": "10",
         "WEBSOCKET_URL": "wss://ws.example.com",
@@ -46,6 +46,15 @@ def test_everything_can_be_set() -> None:
         "PRINCIPAL_ID": "device",
         "CONNECTION_TTL_SECONDS": "60",
         "EVERYONE_SHARDS": "4",
+        "DEFAULT_SCOPES": "connect join:channel:*",
+        "CHANNEL_SHARDS": "2",
+        "MAX_CHANNELS_PER_CONNECTION": "5",
+        "QUEUE_NAME": "portcullis-prod",
+        "FANOUT_THRESHOLD": "100",
+        "DELIVERY_RATE": "950",
+        "DELIVERY_WORKERS": "8",
+        "DELIVERY_DEADLINE_SECONDS": "60",
+        "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:8100",
         "AWS_REGION": "eu-west-1",
         "SECRET_CACHE_SECONDS": "60",
         "SECRET_ROTATION_SECONDS": "0",
@@ -66,7 +75,6 @@ def test_everything_can_be_set() -> None:
             Place("protocol"),
         ),
         allowed_origins=frozenset({"https://a.example", "http://localhost:3000"}),
-        default_scopes=Scopes.parse("connect join:channel:*"),
         subprotocol="chat",
         ticket_seconds=10,
         websocket_url="wss://ws.example.com",
@@ -82,6 +90,17 @@ def test_everything_can_be_set() -> None:
         principal_id="device",
         connection_ttl=60,
         everyone_shards=4,
+        default_scopes=Scopes.parse("connect join:channel:*"),
+        delivery=DeliverySettings(
+            channel_shards=2,
+            max_channels=5,
+            queue_name="portcullis-prod",
+            fanout_threshold=100,
+            rate=950,
+            workers=8,
+            job_seconds=60,
+            sqs_endpoint="http://127.0.0.1:8100",
+        ),
         region="eu-west-1",
         secret_cache_seconds=60,
         secret_rotation_seconds=0,
@@ -137,6 +156,13 @@ def test_all_that_is_missing_or_invalid_is_named_at_once() -> None:
         pytest.param("CONNECTION_TTL_SECONDS", "9" * 400, id="a huge number"),
         pytest.param("EVERYONE_SHARDS", "0", id="no shard"),
         pytest.param("EVERYONE_SHARDS", "257", id="more shards than a broadcast should read"),
+        pytest.param("DEFAULT_SCOPES", "fly", id="an unknown scope"),
+        pytest.param("CHANNEL_SHARDS", "0", id="a channel without a shard"),
+        pytest.param("MAX_CHANNELS_PER_CONNECTION", "many", id="no number of channels"),
+        pytest.param("QUEUE_NAME", "a.fifo", id="a queue that keeps an order"),
+        pytest.param("DELIVERY_WORKERS", "1", id="fewer workers than Lambda can be held to"),
+        pytest.param("DELIVERY_WORKERS", "1001", id="more workers than Lambda has"),
+        pytest.param("AWS_ENDPOINT_URL_SQS", "127.0.0.1:8100", id="a queue that is no URL"),
         pytest.param(
             "AWS_ENDPOINT_URL_DYNAMODB", "127.0.0.1:8100", id="an endpoint that is no URL"
         ),

@@ -1,0 +1,173 @@
+"""Joining, leaving and removing at the same time: every order of their calls, on a real engine.
+
+Whatever the order, nobody stays a member of a channel who is no longer connected.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import combinations, count
+from typing import Any
+
+import pytest
+
+from chalicelib.api import connection_table
+from chalicelib.aws import Credentials, SignedClient, Signer
+from chalicelib.backoff import Backoff
+from chalicelib.connection_table import DynamoDBConnectionRepository
+from chalicelib.connections import Audience
+from chalicelib.dynamodb import DynamoDB
+from chalicelib.errors import ConnectionGone
+from localgateway.database import EmbeddedDatabase
+from tests.factories import NOW, make_connection
+
+CHANNEL = Audience("channel", "news")
+NAME = "abc="
+
+_numbers = count()
+
+
+class SteppedDynamoDB(DynamoDB):
+    """Each thread makes its next call only when its letter comes in the order given."""
+
+    order = ""
+
+    def begin(self, order: str) -> None:
+        self.order = order
+        self._place = 0
+        self._condition = threading.Condition()
+        self._ended: set[str] = set()
+
+    def end(self) -> None:
+        with self._condition:
+            self._ended.add(threading.current_thread().name)
+            self._condition.notify_all()
+
+    def call(self, operation: str, payload: Any) -> dict[str, Any]:
+        if not self.order:
+            return super().call(operation, payload)
+        with self._condition:
+            self._condition.wait_for(self._is_my_turn, timeout=5)
+            self._place += 1
+            try:
+                return super().call(operation, payload)
+            finally:
+                self._condition.notify_all()
+
+    def _is_my_turn(self) -> bool:
+        while self._place < len(self.order) and self.order[self._place] in self._ended:
+            self._place += 1
+        if self._place >= len(self.order):
+            return True  # who makes more calls than expected makes them last
+        return self.order[self._place] == threading.current_thread().name
+
+
+@pytest.fixture(scope="module")
+def dynamodb(database: EmbeddedDatabase) -> Iterator[SteppedDynamoDB]:
+    credentials = Credentials("testing", "testing")
+    signer = Signer("us-east-1", "dynamodb")
+    client = SignedClient(database.endpoint_url, signer, lambda: credentials, time.time)
+    yield SteppedDynamoDB(client, Backoff())
+    client.close()
+
+
+def store_of(database: EmbeddedDatabase, dynamodb: SteppedDynamoDB) -> DynamoDBConnectionRepository:
+    table = f"races-{next(_numbers)}"
+    database.create_table(connection_table(table))
+    store = DynamoDBConnectionRepository(dynamodb, table, 1, 1)
+    store.add(make_connection(NAME))
+    return store
+
+
+def run(dynamodb: SteppedDynamoDB, order: str, **threads: Callable[[], object]) -> None:
+    def work(function: Callable[[], object]) -> None:
+        with suppress(ConnectionGone):
+            function()
+        dynamodb.end()
+
+    dynamodb.begin(order)
+    running = [
+        threading.Thread(target=work, args=(function,), name=name)
+        for name, function in threads.items()
+    ]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(10)
+        assert not thread.is_alive()
+    dynamodb.order = ""
+
+
+def orders(first: str, calls: int, second: str, others: int) -> list[str]:
+    places = combinations(range(calls + others), calls)
+    return [
+        "".join(first if place in chosen else second for place in range(calls + others))
+        for chosen in places
+    ]
+
+
+def count_items(store: DynamoDBConnectionRepository) -> int:
+    query = {"TableName": store._table, "Select": "COUNT"}
+    return int(store._dynamodb.call("Scan", query)["Count"])
+
+
+@pytest.mark.parametrize("order", orders("j", 3, "r", 4))
+def test_a_removal_beside_a_join_leaves_nothing(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    run(
+        dynamodb,
+        order,
+        j=lambda: store.join(NAME, CHANNEL, NOW, 50),
+        r=lambda: store.remove(NAME, "alice"),
+    )
+    assert count_items(store) == 0
+
+
+@pytest.mark.parametrize("order", orders("l", 1, "r", 4))
+def test_a_removal_beside_a_leave_leaves_nothing(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    store.join(NAME, CHANNEL, NOW, 50)
+    run(
+        dynamodb,
+        order,
+        l=lambda: store.leave(NAME, CHANNEL),
+        r=lambda: store.remove(NAME, "alice"),
+    )
+    assert count_items(store) == 0
+
+
+@pytest.mark.parametrize("order", orders("j", 2, "k", 2))
+def test_two_joins_at_once_are_one(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    items = count_items(store)
+    run(
+        dynamodb,
+        order,
+        j=lambda: store.join(NAME, CHANNEL, NOW, 50),
+        k=lambda: store.join(NAME, CHANNEL, NOW, 50),
+    )
+    assert count_items(store) == items + 2
+    assert store.join(NAME, Audience("channel", "other"), NOW, 2)
+    assert not store.join(NAME, Audience("channel", "third"), NOW, 2)
+
+
+@pytest.mark.parametrize("order", orders("j", 2, "l", 1))
+def test_a_join_beside_a_leave_ends_with_both_sides_agreed(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    run(
+        dynamodb,
+        order,
+        j=lambda: store.join(NAME, CHANNEL, NOW, 50),
+        l=lambda: store.leave(NAME, CHANNEL),
+    )
+    member_side = store.count(CHANNEL, 0, None, NOW)
+    assert [CHANNEL] * member_side == list(store.channels(NAME))
