@@ -52,6 +52,13 @@ if sys.platform == "linux":
         assert one == (shared or not several)
 
 
+def test_help_shows_its_examples_a_line_each() -> None:
+    lines = [line.strip() for line in run("--help").stdout.splitlines()]
+    start = lines.index("Examples:")
+    assert lines[start + 1] == "python -m localgateway --stage local"
+    assert lines[start + 3].startswith("python -m localgateway --limit ")
+
+
 def test_ctrl_c_stops_everything_cleanly() -> None:
     gateway = GatewayProcess("--stage", "local")
     client = gateway.connect(header={"token": "hello"})
