@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench lock clean
+.PHONY: help run chat test check fmt bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,9 @@ $(VENV)/installed: requirements-dev.txt
 
 run: $(VENV)/installed ## Serve the app on this machine (PORT=8000)
 	@exec $(BIN)/python -m localgateway --stage local --port $(PORT)
+
+chat: $(VENV)/installed ## Talk to what `make run` serves, from another terminal
+	@exec $(BIN)/python -m wsclient chat ws://127.0.0.1:$(PORT)/api --token hello
 
 test: $(VENV)/installed ## Run every test, with branch coverage
 	@$(BIN)/coverage erase

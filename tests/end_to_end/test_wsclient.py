@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import http
 import json
+import os
+import re
+import shlex
 import signal
+import subprocess
+import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,11 +20,12 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
-from tests.client_process import PipedClient, TerminalClient, run
+from tests.client_process import PipedClient, TerminalClient, environment, run
 from tests.end_to_end.conftest import Serve, accept
-from tests.gateway_process import GatewayProcess
+from tests.gateway_process import ROOT, GatewayProcess
 from tests.gateway_under_test import GatewayUnderTest, allow, eventually
 from tests.wsclient_fakes import CERTIFICATE, ScriptedWebSocketServer, TicketServer
+from wsclient.errors import ExitCode
 
 CANARY = "canary-in-the-token"
 
@@ -256,16 +262,22 @@ def test_what_no_route_takes_is_answered_by_api_gateway_itself(serve: Serve) -> 
 
 
 @pytest.mark.parametrize("command", [["listen"], ["send", "-"]])
-def test_ctrl_c_is_exit_code_130_and_leaves_nothing_open(
-    gateway: GatewayProcess, command: list[str]
+@pytest.mark.parametrize(
+    ("stop", "exit_code"), [(PipedClient.interrupt, 130), (PipedClient.terminate, 143)]
+)
+def test_stopped_it_leaves_nothing_open(
+    gateway: GatewayProcess,
+    command: list[str],
+    stop: Callable[[PipedClient], None],
+    exit_code: int,
 ) -> None:
     eventually(lambda: not gateway.items())
     name, *rest = command
     with PipedClient(name, gateway.url, *rest, "--token", "hello") as client:
         eventually(lambda: len(gateway.items()) == 3, 15)
-        client.interrupt()
+        stop(client)
         code, output, errors = client.end()
-    assert (code, output, errors.strip()) == (130, "", "")
+    assert (code, output, errors.strip()) == (exit_code, "", "")
     eventually(lambda: not gateway.items())
     assert '"1006"' not in gateway.output, "it has closed as the protocol wants it"
 
@@ -563,6 +575,14 @@ def test_ctrl_c_ends_a_chat_and_puts_the_terminal_back(gateway: GatewayProcess) 
     assert "Traceback" not in client.output
 
 
+def test_a_chat_that_is_killed_puts_the_terminal_back(gateway: GatewayProcess) -> None:
+    with TerminalClient("chat", gateway.url, "--token", "hello") as client:
+        client.wait_for("connected")
+        client.process.terminate()
+        assert client.end() == 143
+        assert client.settings() == client.before
+
+
 def test_the_end_of_the_connection_ends_a_chat_and_puts_the_terminal_back() -> None:
     def close(connection: ServerConnection) -> None:
         connection.recv()
@@ -675,3 +695,42 @@ def test_typed_lines_without_a_message_need_to_be_asked_for(gateway: GatewayProc
         client.wait_for("delivered to")
         client.press("\x04")
         assert client.end() == 0
+
+
+# The documentation
+
+
+DOCUMENT = (ROOT / "docs" / "client.md").read_text()
+LINES = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_documents_commands_do_what_it_says(gateway: GatewayProcess, line: str) -> None:
+    command, _, comment = line.partition("#")
+    if " chat " in command:
+        arguments = shlex.split(command.partition(" -m wsclient ")[2])
+        with TerminalClient(*arguments, variables={"WSCLIENT_URL": gateway.url}) as client:
+            client.wait_for("connected")
+            client.press("\x04")
+            assert client.end() == 0
+        return
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment(PATH=path, WSCLIENT_URL=gateway.url),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    expected = re.search(r"exit code (\d+)", comment)
+    assert done.returncode == int(expected[1] if expected else 0), done.stderr
+
+
+def test_the_documents_table_is_that_of_the_exit_codes() -> None:
+    codes = re.findall(r"^\| (\d+) \|", DOCUMENT, re.MULTILINE)
+    assert [int(code) for code in codes] == [int(code) for code in ExitCode]
