@@ -57,9 +57,9 @@ def test_the_answer_can_be_read_as_words(gateway: GatewayProcess) -> None:
 
 
 def test_an_answer_that_is_an_error_is_exit_code_1(gateway: GatewayProcess) -> None:
-    done = run("send", gateway.url, "hello", "--token", "hello", "--to", "channel:news")
+    done = run("send", gateway.url, "hello", "--token", "hello", "--to", "nowhere")
     assert done.returncode == 1
-    assert frames(done.stdout)[0]["error"]["code"] == "forbidden_audience"
+    assert frames(done.stdout)[0]["error"]["code"] == "invalid_audience"
 
 
 def test_text_that_is_no_text_is_the_servers_to_refuse(gateway: GatewayProcess) -> None:
@@ -546,10 +546,9 @@ def test_commands_of_the_chat(gateway: GatewayProcess) -> None:
         client.wait_for("there is no /dance like this; see /help")
         client.press('/raw {"action": "dance"}\r')
         client.wait_for("error unknown_action: The actions are")
-        client.press("/to channel:news\r")
-        client.press("hello\r")
-        client.wait_for("^channel:news> hello$")
-        client.wait_for("error forbidden_audience")
+        client.press("/to nowhere\rhello\r")
+        client.wait_for("^nowhere> hello$")
+        client.wait_for("error invalid_audience")
         client.press("/quit\r")
         assert client.end() == 0
 
