@@ -91,17 +91,18 @@ def test_a_stage_is_found_where_chalice_wrote_it_down(
     assert done.returncode == 0, done.stderr
 
 
-def test_headers_and_query_parameters_let_in() -> None:
-    variables = {
-        "AUTHORIZER": "request_parameters",
-        "HEADER_AUTH_VALUE": "headerValue1",
-        "QUERY_STRING_VALUE": "queryValue1",
-    }
-    with GatewayProcess("--stage", "local", environment=variables) as gateway:
-        header, query = "HeaderAuth1:headerValue1", "QueryString1=queryValue1"
-        assert run("send", gateway.url, "x", "--header", header, "--query", query).returncode == 0
-        done = run("send", gateway.url, "x", "--header", header, "--query", "QueryString1=other")
-        assert done.returncode == 3
+def test_headers_and_query_parameters_let_in(serve: Serve) -> None:
+    def authorizer(event: Any, _context: Any) -> Any:
+        header, query = event["headers"]["HeaderAuth1"], event["queryStringParameters"]
+        known = header == "headerValue1" and query["QueryString1"] == "queryValue1"
+        return allow(event) if known else deny(event, None)
+
+    sources = ("route.request.header.HeaderAuth1", "route.request.querystring.QueryString1")
+    gateway = serve(authorizer=authorizer, identity_sources=sources, connect=accept)
+    arguments = ("listen", gateway.url, "--for", "0.1", "--header", "HeaderAuth1:headerValue1")
+    assert run(*arguments, "--query", "QueryString1=queryValue1").returncode == 0
+    assert run(*arguments, "--query", "QueryString1=other").returncode == 3
+    assert run(*arguments).returncode == 3
 
 
 # Exit codes
