@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run deploy-local test check fmt bench doctor lock clean
+.PHONY: help run chat deploy-local test check fmt bench doctor lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,9 @@ run: $(VENV)/installed ## Serve the app on this machine (PORT=8000)
 
 deploy-local: $(VENV)/installed ## Deploy to an emulator of AWS on this machine, and connect (KEEP=1)
 	@$(BIN)/python -m deployment.local --stage dev $(if $(KEEP),--keep)
+
+chat: $(VENV)/installed ## Talk to what `make run` serves, from another terminal
+	@exec $(BIN)/python -m wsclient chat ws://127.0.0.1:$(PORT)/api --token hello
 
 test: $(VENV)/installed ## Run every test, with branch coverage
 	@$(BIN)/coverage erase

@@ -31,9 +31,10 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment, with nothing that changes how output looks."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("WSCLIENT_")}
-    return {**ours, "TERM": "xterm", "NO_COLOR": "", **variables}
+    """Return this process's environment, with nothing that changes the client's ways."""
+    theirs = re.compile(r"WSCLIENT_.*|(?i:.*_proxy)")
+    others = {name: value for name, value in os.environ.items() if not theirs.fullmatch(name)}
+    return {**others, "TERM": "xterm", "NO_COLOR": "", **variables}
 
 
 def run(
@@ -90,6 +91,10 @@ class PipedClient:
     def interrupt(self) -> None:
         """Do what Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
+
+    def terminate(self) -> None:
+        """Do what `kill` does."""
+        self.process.send_signal(signal.SIGTERM)
 
     def end(self) -> tuple[int, str, str]:
         """Return its exit code and the rest of what it printed."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -39,6 +41,7 @@ def run(arguments: Sequence[str], environ: Environ) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(
             list(arguments), prog_name="python -m wsclient", standalone_mode=False, obj=environ
@@ -232,6 +235,11 @@ def _size(descriptor: int) -> int | None:
     """Return how many bytes are to come, where that is known: of a file."""
     status = os.fstat(descriptor)
     return status.st_size or None if stat.S_ISREG(status.st_mode) else None
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does: the connection closed, the terminal as it was."""
+    sys.exit(ExitCode.TERMINATED)
 
 
 @contextmanager

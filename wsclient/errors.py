@@ -29,6 +29,8 @@ class ExitCode(IntEnum):
     """128 and the number of the signal, as shells count: Ctrl-C."""
     BROKEN_PIPE = 141
     """The reader of the output has gone."""
+    TERMINATED = 143
+    """SIGTERM, which is what `kill` and `timeout` send."""
 
 
 class ClientError(Exception):

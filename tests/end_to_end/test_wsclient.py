@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import http
 import json
+import os
+import re
+import shlex
 import signal
+import subprocess
+import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,11 +20,12 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
-from tests.client_process import PipedClient, TerminalClient, run
+from tests.client_process import PipedClient, TerminalClient, environment, run
 from tests.end_to_end.conftest import Serve, accept
-from tests.gateway_process import GatewayProcess
+from tests.gateway_process import ROOT, GatewayProcess
 from tests.gateway_under_test import GatewayUnderTest, allow, eventually
 from tests.wsclient_fakes import CERTIFICATE, ScriptedWebSocketServer, TicketServer
+from wsclient.errors import ExitCode
 
 CANARY = "canary-in-the-token"
 
@@ -51,9 +57,9 @@ def test_the_answer_can_be_read_as_words(gateway: GatewayProcess) -> None:
 
 
 def test_an_answer_that_is_an_error_is_exit_code_1(gateway: GatewayProcess) -> None:
-    done = run("send", gateway.url, "hello", "--token", "hello", "--to", "channel:news")
+    done = run("send", gateway.url, "hello", "--token", "hello", "--to", "nowhere")
     assert done.returncode == 1
-    assert frames(done.stdout)[0]["error"]["code"] == "forbidden_audience"
+    assert frames(done.stdout)[0]["error"]["code"] == "invalid_audience"
 
 
 def test_text_that_is_no_text_is_the_servers_to_refuse(gateway: GatewayProcess) -> None:
@@ -85,17 +91,18 @@ def test_a_stage_is_found_where_chalice_wrote_it_down(
     assert done.returncode == 0, done.stderr
 
 
-def test_headers_and_query_parameters_let_in() -> None:
-    variables = {
-        "AUTHORIZER": "request_parameters",
-        "HEADER_AUTH_VALUE": "headerValue1",
-        "QUERY_STRING_VALUE": "queryValue1",
-    }
-    with GatewayProcess("--stage", "local", environment=variables) as gateway:
-        header, query = "HeaderAuth1:headerValue1", "QueryString1=queryValue1"
-        assert run("send", gateway.url, "x", "--header", header, "--query", query).returncode == 0
-        done = run("send", gateway.url, "x", "--header", header, "--query", "QueryString1=other")
-        assert done.returncode == 3
+def test_headers_and_query_parameters_let_in(serve: Serve) -> None:
+    def authorizer(event: Any, _context: Any) -> Any:
+        header, query = event["headers"]["HeaderAuth1"], event["queryStringParameters"]
+        known = header == "headerValue1" and query["QueryString1"] == "queryValue1"
+        return allow(event) if known else deny(event, None)
+
+    sources = ("route.request.header.HeaderAuth1", "route.request.querystring.QueryString1")
+    gateway = serve(authorizer=authorizer, identity_sources=sources, connect=accept)
+    arguments = ("listen", gateway.url, "--for", "0.1", "--header", "HeaderAuth1:headerValue1")
+    assert run(*arguments, "--query", "QueryString1=queryValue1").returncode == 0
+    assert run(*arguments, "--query", "QueryString1=other").returncode == 3
+    assert run(*arguments).returncode == 3
 
 
 # Exit codes
@@ -256,16 +263,22 @@ def test_what_no_route_takes_is_answered_by_api_gateway_itself(serve: Serve) -> 
 
 
 @pytest.mark.parametrize("command", [["listen"], ["send", "-"]])
-def test_ctrl_c_is_exit_code_130_and_leaves_nothing_open(
-    gateway: GatewayProcess, command: list[str]
+@pytest.mark.parametrize(
+    ("stop", "exit_code"), [(PipedClient.interrupt, 130), (PipedClient.terminate, 143)]
+)
+def test_stopped_it_leaves_nothing_open(
+    gateway: GatewayProcess,
+    command: list[str],
+    stop: Callable[[PipedClient], None],
+    exit_code: int,
 ) -> None:
     eventually(lambda: not gateway.items())
     name, *rest = command
     with PipedClient(name, gateway.url, *rest, "--token", "hello") as client:
         eventually(lambda: len(gateway.items()) == 3, 15)
-        client.interrupt()
+        stop(client)
         code, output, errors = client.end()
-    assert (code, output, errors.strip()) == (130, "", "")
+    assert (code, output, errors.strip()) == (exit_code, "", "")
     eventually(lambda: not gateway.items())
     assert '"1006"' not in gateway.output, "it has closed as the protocol wants it"
 
@@ -534,10 +547,9 @@ def test_commands_of_the_chat(gateway: GatewayProcess) -> None:
         client.wait_for("there is no /dance like this; see /help")
         client.press('/raw {"action": "dance"}\r')
         client.wait_for("error unknown_action: The actions are")
-        client.press("/to channel:news\r")
-        client.press("hello\r")
-        client.wait_for("^channel:news> hello$")
-        client.wait_for("error forbidden_audience")
+        client.press("/to nowhere\rhello\r")
+        client.wait_for("^nowhere> hello$")
+        client.wait_for("error invalid_audience")
         client.press("/quit\r")
         assert client.end() == 0
 
@@ -561,6 +573,14 @@ def test_ctrl_c_ends_a_chat_and_puts_the_terminal_back(gateway: GatewayProcess) 
         assert client.end() == 130
         assert client.settings() == client.before
     assert "Traceback" not in client.output
+
+
+def test_a_chat_that_is_killed_puts_the_terminal_back(gateway: GatewayProcess) -> None:
+    with TerminalClient("chat", gateway.url, "--token", "hello") as client:
+        client.wait_for("connected")
+        client.process.terminate()
+        assert client.end() == 143
+        assert client.settings() == client.before
 
 
 def test_the_end_of_the_connection_ends_a_chat_and_puts_the_terminal_back() -> None:
@@ -675,3 +695,42 @@ def test_typed_lines_without_a_message_need_to_be_asked_for(gateway: GatewayProc
         client.wait_for("delivered to")
         client.press("\x04")
         assert client.end() == 0
+
+
+# The documentation
+
+
+DOCUMENT = (ROOT / "docs" / "client.md").read_text()
+LINES = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_documents_commands_do_what_it_says(gateway: GatewayProcess, line: str) -> None:
+    command, _, comment = line.partition("#")
+    if " chat " in command:
+        arguments = shlex.split(command.partition(" -m wsclient ")[2])
+        with TerminalClient(*arguments, variables={"WSCLIENT_URL": gateway.url}) as client:
+            client.wait_for("connected")
+            client.press("\x04")
+            assert client.end() == 0
+        return
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment(PATH=path, WSCLIENT_URL=gateway.url),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    expected = re.search(r"exit code (\d+)", comment)
+    assert done.returncode == int(expected[1] if expected else 0), done.stderr
+
+
+def test_the_documents_table_is_that_of_the_exit_codes() -> None:
+    codes = re.findall(r"^\| (\d+) \|", DOCUMENT, re.MULTILINE)
+    assert [int(code) for code in codes] == [int(code) for code in ExitCode]

@@ -133,7 +133,11 @@ def no_listener() -> str:
     ("url", "text"),
     [(no_host, "there is no such host"), (no_listener, "nothing listens there")],
 )
-def test_where_nobody_is_says_so_without_the_query(url: Any, text: str) -> None:
+def test_where_nobody_is_says_so_without_the_query(
+    monkeypatch: pytest.MonkeyPatch, url: Any, text: str
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(CannotConnect, match=text) as caught:
         open_to(url())
     assert SECRET not in str(caught.value)
