@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from deployment.local_emulator import LocalEmulator
+import boto3
+
+from deployment.local_emulator import REGION, LocalEmulator
 
 
 class Emulator(LocalEmulator):
@@ -17,3 +20,11 @@ class Emulator(LocalEmulator):
     @property
     def url(self) -> str:
         return self.endpoint_url
+
+    def client(self, service: str) -> Any:
+        """Return boto3's client of a service, which a person or a deployment would use."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service, endpoint_url=self.endpoint_url, region_name=REGION
+            )
+        return self._clients[service]
