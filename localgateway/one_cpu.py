@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-_STAY_SECONDS = 10.0
-_ROAM_SECONDS = 0.05
+_STAY_SECONDS = 3.0
+_ROAM_SECONDS = 0.03
 _PROCESSOR = 39 - 3
 """Place of the CPU's number among the fields of proc(5) ``stat`` that follow the name."""
 
