@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -158,16 +157,13 @@ def _quota(members: int, quota: float = 1000, burst: float = 500, share: float =
             text=True,
         )
         tasks = json.loads(filled.stdout)
-        start, rate = time.time() + 3, share * quota / workers
+        rate = share * quota / workers
         endpoint = f"http://localhost:{port}/api"
         say(f"{workers} workers send to {members}")
-        arguments = [database, endpoint, str(workers), str(rate), str(start)]
-        processes = [
-            subprocess.Popen(
-                [*command, "work", *arguments, task], env=_environment(), stdout=subprocess.PIPE
-            )
-            for task in tasks
-        ]
+        arguments = [database, endpoint, str(workers), str(rate)]
+        processes = [_started([*command, "work", *arguments, task]) for task in tasks]
+        for process in processes:
+            print(file=process.stdin, flush=True)
         told = [json.loads(process.communicate(timeout=300)[0]) for process in processes]
         with urllib.request.urlopen(f"{endpoint.removesuffix('/api')}/stats") as answer:
             stats = json.load(answer)
@@ -183,10 +179,25 @@ def _quota(members: int, quota: float = 1000, burst: float = 500, share: float =
         "repeated": sum(each["repeated"] for each in told),
         "refusals_per_delivery": stats["refused"] / max(1, delivered),
         "seconds": stats["seconds"],
+        "seconds_of_each_worker": [round(each["wall"], 2) for each in told],
         "floor": floor,
         "of_the_floor": stats["seconds"] / floor,
         "cpu_ms_each": sum(each["cpu"] for each in told) * 1000 / max(1, delivered),
     }
+
+
+def _started(command: Sequence[str]) -> subprocess.Popen[str]:
+    """Start a worker and wait until it can begin."""
+    process = subprocess.Popen(
+        command,
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if process.stdout is None or process.stdout.readline() != "ready\n":
+        raise BenchmarkError("a worker did not start")
+    return process
 
 
 def _database_port(pid: int | None) -> int:
