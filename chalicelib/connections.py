@@ -96,8 +96,7 @@ class Connection:
         return Member(self.connection_id, self.principal_id, self.connected_at, self.expires_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A connection as its audience knows it; times as in Connection."""
 
     connection_id: str

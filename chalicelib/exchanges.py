@@ -105,6 +105,8 @@ class Exchanges(Generic[T]):
         self._waiting: list[tuple[float, int, _Post[T]]] = []
         self._numbers = count()
         self._is_reading = True
+        self._is_short = False
+        """There is no item yet."""
         self._channels: Channels[_Post[T]] = Channels(
             origin,
             self._end,
@@ -163,9 +165,10 @@ class Exchanges(Generic[T]):
             return self._ready.popleft()
         if self._waiting and self._waiting[0][0] <= now:
             return heapq.heappop(self._waiting)[2]
-        if not self._is_reading or len(self._waiting) >= 4 * self._limits.sockets:
-            return None  # the other side has trouble enough
+        if not self._is_reading or self._has_trouble():
+            return None
         for item in source:
+            self._is_short = item is None
             return None if item is None else _Post(item)
         self._is_reading = False
         return None
@@ -174,12 +177,15 @@ class Exchanges(Generic[T]):
         now = self._clock()
         wait = min(TICK, self._end - now)
         if len(self._channels.busy) < self._limits.sockets and not self._ready:
-            if self._waiting:
-                wait = min(wait, self._waiting[0][0] - now)
-            if self._is_reading and len(self._waiting) < 4 * self._limits.sockets:
-                wait = min(wait, _POLL)
-            wait = max(wait, self._pace.delay(now))
-        return max(0.0, min(wait, self._end - now))
+            soonest = self._waiting[0][0] - now if self._waiting else TICK
+            if self._is_reading and not self._has_trouble():
+                soonest = min(soonest, _POLL if self._is_short else 0.0)
+            wait = min(wait, max(soonest, self._pace.delay(now)))
+        return max(0.0, wait)
+
+    def _has_trouble(self) -> bool:
+        """So many wait for another attempt that no more are taken."""
+        return len(self._waiting) >= 4 * self._limits.sockets
 
     def _send(self, post: _Post[T]) -> bytes:
         request = self._request(post.item)

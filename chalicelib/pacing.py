@@ -11,7 +11,7 @@ _SHARE = 0.05
 _SLOWER = 0.7
 _FASTER = 1.1
 # A sleeping selector wakes late: what was missed is made good for, but no more than this.
-_CATCH_UP = 0.05
+_CATCH_UP = 0.2
 
 
 class Pace:
