@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from chalice.app import (
     AuthRequest,
+    BadRequestError,
     Chalice,
+    CloudWatchEvent,
     ForbiddenError,
     NotFoundError,
+    Rate,
     Request,
     Response,
     SQSEvent,
@@ -25,15 +28,17 @@ from chalice.app import (
 )
 
 from chalicelib import __version__, bootstrap
+from chalicelib.arrivals import STATUS
 from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
 from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
-from chalicelib.decisions import decision_line, source_ip
-from chalicelib.errors import ConnectionGone, Forbidden, Unauthorized
+from chalicelib.decisions import counts_line, decision_line, source_ip
+from chalicelib.errors import ClientError, ConnectionGone, Forbidden, Unauthorized
 from chalicelib.http_routes import ROUTE_SCOPES, callable_routes
 from chalicelib.jobs import Task
 from chalicelib.messages import IncomingMessage
+from chalicelib.operators import named_principal
 from chalicelib.policy import (
     AuthorizerResponse,
     MethodArn,
@@ -43,6 +48,8 @@ from chalicelib.policy import (
 
 # How long API Gateway may answer for the authorizer; a view checks what may have ended meanwhile.
 HTTP_AUTHORIZER_SECONDS = 60
+# How long whoever revokes waits for connections to be closed; they are silent before that.
+REVOKING_SECONDS = 5.0
 
 if TYPE_CHECKING:
     from chalicelib.api import ApiDefinition
@@ -96,8 +103,10 @@ def http_authorizer(request: AuthRequest) -> AuthorizerResponse:
     except Unauthorized as refusal:
         _log("authorize_http", refusal.reason)
         raise Exception("Unauthorized") from None  # the only text API Gateway turns into a 401
-    routes = callable_routes(principal.scopes)
-    _log("authorize_http", "ok" if routes else "missing_scope", principal.principal_id)
+    is_kept_out = services.keeps_out(principal)
+    routes = [] if is_kept_out else callable_routes(principal.scopes)
+    reason = "ok" if routes else "revoked" if is_kept_out else "missing_scope"
+    _log("authorize_http", reason, principal.principal_id)
     return rest_authorizer_response(
         principal.principal_id,
         request.method_arn,
@@ -116,8 +125,11 @@ def websocket_connect(event: WebsocketEvent) -> Response:
     if connection is None:
         _log("connect", "no_principal", connection_id=event.connection_id, source_ip=address)
         return Response(body="", status_code=401)
-    services.connections.add(connection)
-    _log("connect", "ok", connection.principal_id, connection.connection_id, address)
+    refusal = services.arrivals().admit(connection)
+    reason = refusal or "ok"
+    _log("connect", reason, connection.principal_id, connection.connection_id, address)
+    if refusal is not None:
+        return Response(body="", status_code=STATUS[refusal])
     return Response(body="", status_code=200, headers=_subprotocol(event))
 
 
@@ -145,6 +157,18 @@ def websocket_message(event: WebsocketEvent) -> None:
         management_api = services.management_api(sender.api_id, sender.stage)
         management_api.post_to_connection(sender.connection_id, answer.frame)
     _log("message", answer.outcome, sender.principal_id, sender.connection_id)
+    if answer.closing is not None:
+        services.closer().close(sender.member(), answer.closing, (sender.api_id, sender.stage))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES), name="websocket_sweep")
+def websocket_sweep(event: CloudWatchEvent) -> dict[str, int]:
+    """Close whoever has expired; what takes longer is left to the next minute."""
+    context: Any = event.context
+    seconds = bootstrap.message_budget(context.get_remaining_time_in_millis())
+    counts = dict(bootstrap.services().sweep().run(seconds))
+    app.log.info(counts_line("sweep", counts))
+    return counts
 
 
 def websocket_deliver(event: SQSEvent) -> None:
@@ -187,10 +211,48 @@ def create_ticket() -> Response:
     return Response(body, headers={"Cache-Control": "no-store"})
 
 
+@app.route("/principals/revoke", methods=["POST"], authorizer=http_authorizer)
+def revoke_principal() -> dict[str, Any]:
+    """Keep a principal out, and close the connections it has."""
+    principal_id = _principal_to_manage("revoke")
+    revoked = bootstrap.services().revoker().revoke(principal_id, REVOKING_SECONDS)
+    return revoked.to_dict()
+
+
+@app.route("/principals/allow", methods=["POST"], authorizer=http_authorizer)
+def allow_principal() -> dict[str, Any]:
+    """Let a principal in again, with whatever credential it has."""
+    principal_id = _principal_to_manage("allow")
+    bootstrap.services().revocations.allow(principal_id)
+    return {"principal": principal_id}
+
+
 @app.route("/health")
 def health() -> dict[str, str]:
     """Say that the app is up; asks nothing of the database."""
     return {"status": "ok", "stage": bootstrap.settings().stage, "version": __version__}
+
+
+def _principal_to_manage(decision: str) -> str:
+    """Return whom an operator names; in the body, for a path may not hold any name."""
+    request = cast(Request, app.current_request)
+    services = bootstrap.services()
+    operator = Principal.from_context(request.context.get("authorizer"))
+    log = partial(_log, decision, source_ip=source_ip(request.context))
+    if operator is None or operator.expires_at <= services.now():
+        log("expired_credential")
+        raise UnauthorizedError("The credential has ended.")
+    # API Gateway may have kept what the authorizer said before the operator was revoked.
+    if services.keeps_out(operator):
+        log("revoked", operator.principal_id)
+        raise ForbiddenError("This principal is revoked.")
+    try:
+        principal_id = named_principal(cast(bytes, request.raw_body))
+    except ClientError as error:
+        log(error.code, operator.principal_id)
+        raise BadRequestError(error.message) from None
+    log("ok", operator.principal_id, of=principal_id)
+    return principal_id
 
 
 def _subprotocol(event: WebsocketEvent) -> dict[str, str | list[str]]:
@@ -206,8 +268,9 @@ def _log(
     principal_id: str | None = None,
     connection_id: str | None = None,
     source_ip: str | None = None,
+    **more: str | None,
 ) -> None:
-    app.log.info(decision_line(decision, reason, principal_id, connection_id, source_ip))
+    app.log.info(decision_line(decision, reason, principal_id, connection_id, source_ip, **more))
 
 
 if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages

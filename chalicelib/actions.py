@@ -1,7 +1,7 @@
 """What clients may ask for: the fields of a frame become a command, or the sender's fault. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chalicelib.connections import Audience
 from chalicelib.errors import ClientError
@@ -37,6 +37,13 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Authenticate:
+    """``authenticate``: go on with a new credential of the same principal."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WhoAmI:
     """``whoami``: say what this connection is, for whom it speaks, and where it belongs."""
 
@@ -46,7 +53,7 @@ class Ping:
     """``ping``: answer at all, which also keeps an idle connection open."""
 
 
-Command = SendMessage | Join | Leave | WhoAmI | Ping
+Command = SendMessage | Join | Leave | Authenticate | WhoAmI | Ping
 
 
 def parse_id(fields: Fields) -> FrameId:
@@ -102,6 +109,11 @@ def _channel(fields: Fields) -> Audience:
         raise ClientError("invalid_channel", "channel is not the name of a channel.") from None
 
 
+def _authenticate(fields: Fields) -> Command:
+    _only(fields, {"token"})
+    return Authenticate(_required_text(fields, "token"))
+
+
 def _who_am_i(fields: Fields) -> Command:
     _only(fields, ())
     return WhoAmI()
@@ -116,6 +128,7 @@ _ACTIONS: Mapping[str, Callable[[Fields], Command]] = {
     "sendmessage": _send_message,
     "join": _join,
     "leave": _leave,
+    "authenticate": _authenticate,
     "whoami": _who_am_i,
     "ping": _ping,
 }

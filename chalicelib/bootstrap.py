@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from chalicelib.authorizers import Authenticator
+from chalicelib.arrivals import Arrivals
+from chalicelib.authorizers import Authenticator, Principal
 from chalicelib.authorizers.api_key import ApiKeyAuthenticator, KeyStore
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
@@ -18,17 +19,25 @@ from chalicelib.authorizers.ticket import TicketAuthenticator, TicketStore
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
 from chalicelib.broadcast import Broadcaster, ManagementAPI, Report, Sending
+from chalicelib.closing import Closer
 from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import Audience, ConnectionRepository
 from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
 from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConfigurationError
+from chalicelib.gate import Gate
 from chalicelib.job_table import DynamoDBJobStore
 from chalicelib.jobs import JobQueue, JobStore, TaskQueue, Worker
+from chalicelib.limit_settings import LimitSettings
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from chalicelib.messages import Router
 from chalicelib.metrics import DeliveryMetrics
+from chalicelib.rate_table import DynamoDBRates
+from chalicelib.rates import RateLimiter, RateStore
+from chalicelib.renewal import Renewal
+from chalicelib.revocation import RevocationStore, Revoker, is_kept_out
+from chalicelib.revocation_table import DynamoDBRevocations
 from chalicelib.scopes import Scopes
 from chalicelib.secret_stores import ParameterStore, SecretsManager, SecretStore
 from chalicelib.secret_values import Secret, SecretSource, StoredSecret, literal
@@ -41,6 +50,7 @@ from chalicelib.settings import (
     required,
 )
 from chalicelib.sqs import Queue
+from chalicelib.sweep import Sweep
 
 # What API Gateway waits for is 29 s.
 MAX_BUDGET = 25.0
@@ -78,8 +88,11 @@ class Services:
     """Seconds."""
     default_scopes: Scopes
     delivery: DeliverySettings
+    limits: LimitSettings
 
     report: Report
+    revocations: RevocationStore
+    rates: RateStore
 
     job_store: JobStore
     queue: TaskQueue | None
@@ -104,6 +117,8 @@ class Services:
             return broadcaster.broadcast(audience, payload, message_id).to_dict()
 
         return Router(
+            self._gate(),
+            self._renewal().renew,
             self.connections,
             broadcast,
             self.now,
@@ -111,6 +126,28 @@ class Services:
             self.default_scopes,
             self.delivery.max_channels,
         )
+
+    def keeps_out(self, principal: Principal) -> bool:
+        """Tell whether the credential that showed this principal is revoked."""
+        not_before = self.revocations.not_before(principal.principal_id)
+        return is_kept_out(not_before, principal.context())
+
+    def arrivals(self) -> Arrivals:
+        """Return who decides whether a new connection may stay."""
+        most = self.limits.max_connections
+        return Arrivals(self.connections, self.revocations, most, self.now, time.sleep)
+
+    def closer(self) -> Closer:
+        """Return what closes connections."""
+        return Closer(self.connections, self.management_api, self.executor, self.now)
+
+    def sweep(self) -> Sweep:
+        """Return what ends those who have expired."""
+        return Sweep(self.closer())
+
+    def revoker(self) -> Revoker:
+        """Return what ends the connections of principals and keeps them out."""
+        return Revoker(self.revocations, self.connections, self.closer(), self.now)
 
     def worker(self) -> Worker:
         """Return what works one task of the queue."""
@@ -122,6 +159,14 @@ class Services:
             secrets.token_hex(8),
             self.report,
         )
+
+    def _gate(self) -> Gate:
+        rate = self.limits.rate
+        limiter = None if rate is None else RateLimiter(self.rates, rate)
+        return Gate(self.connections, limiter, self.now)
+
+    def _renewal(self) -> Renewal:
+        return Renewal(self.bearer_authenticators, self.connections, self.revocations, self.now)
 
     def _sending(self, api_id: str, stage: str) -> Sending:
         management_api = self.management_api(api_id, stage)
@@ -189,6 +234,9 @@ def build(
         connection_ttl=settings.connection_ttl,
         default_scopes=settings.default_scopes,
         delivery=settings.delivery,
+        limits=settings.limits,
+        revocations=DynamoDBRevocations(dynamodb, settings.table_name),
+        rates=DynamoDBRates(dynamodb, settings.table_name),
         report=DeliveryMetrics(settings.stage, now, write_metrics),
         job_store=DynamoDBJobStore(dynamodb, settings.table_name),
         queue=_queue(settings, region, credentials, now),

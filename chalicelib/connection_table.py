@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import Any
 
 from chalicelib.connections import (
+    EVERYONE,
+    REVOKED,
     Audience,
     Connection,
     Member,
@@ -23,7 +25,7 @@ from chalicelib.connections import (
     shard_of,
 )
 from chalicelib.dynamodb import DynamoDB, Item, TransactionRefused
-from chalicelib.errors import ConnectionGone
+from chalicelib.errors import ConditionFailed, ConnectionGone
 
 _CHANNEL_PREFIX = "audience#"
 
@@ -53,21 +55,31 @@ class DynamoDBConnectionRepository:
 
         So a removal either comes first, and nothing is joined, or finds what was joined.
         """
+        connection = self._alive(connection_id, now)
+        while not self._try_to_join(connection, channel, now, most):
+            known, connection = connection, self._alive(connection_id, now)
+            if connection.expires_at == known.expires_at:
+                return False
+            # It was renewed meanwhile; its membership must not end before it does.
+        return True
+
+    def _alive(self, connection_id: str, now: float) -> Connection:
         connection = self.get(connection_id, now)
         if connection is None:
             raise ConnectionGone(connection_id)
+        return connection
+
+    def _try_to_join(
+        self, connection: Connection, channel: Audience, now: float, most: int
+    ) -> bool:
         try:
             self._transact(
-                self._count_one_more(connection_id, now, most),
+                self._count_one_more(connection, now, most),
                 self._put_unless_there(self._joined_item(connection, channel)),
                 self._in_transaction("Put", Item=self._member_item(channel, connection.member())),
             )
         except TransactionRefused as problem:
-            if 1 in problem.refused:
-                return True  # it had joined before
-            if self.get(connection_id, now) is None:
-                raise ConnectionGone(connection_id) from None
-            return False
+            return 1 in problem.refused  # it had joined before
         return True
 
     def leave(self, connection_id: str, channel: Audience) -> None:
@@ -122,6 +134,47 @@ class DynamoDBConnectionRepository:
         self._write([_delete(pk, connection_id) for pk in (*implicit, *channels)])
         self._write([_delete(own, f"{_CHANNEL_PREFIX}{channel}") for channel, _ in joined])
 
+    def expire(self, connection_id: str, principal_id: str) -> None:
+        """Mark the connection first: from then on it joins nothing that would not be marked."""
+        own = _key(_connection_pk(connection_id), "connection")
+        values = {":revoked": {"N": str(REVOKED)}}
+        self._change(own, "SET expiresAt = :revoked", "attribute_exists(pk)", values)
+        for key in self._memberships(connection_id, principal_id):
+            self._change(key, "SET expiresAt = :revoked", "attribute_exists(pk)", values)
+
+    def renew(
+        self, connection: Connection, expires_at: int, context: Mapping[str, str], now: float
+    ) -> bool:
+        """Change the connection first, then its memberships, but none that is revoked.
+
+        What is joined meanwhile is joined with the new time.
+        """
+        own = _key(_connection_pk(connection.connection_id), "connection")
+        values = {
+            ":until": {"N": str(expires_at)},
+            ":context": {"M": _texts(context)},
+            ":principal": {"S": connection.principal_id},
+            ":now": {"N": str(int(now))},
+        }
+        change = "SET expiresAt = :until, context = :context"
+        if not self._change(own, change, "principalId = :principal AND expiresAt > :now", values):
+            return False
+        values = {":until": {"N": str(expires_at)}, ":revoked": {"N": str(REVOKED)}}
+        for key in self._memberships(connection.connection_id, connection.principal_id):
+            self._change(key, "SET expiresAt = :until", "expiresAt > :revoked", values)
+        return True
+
+    def expired(self, shard: int, start: str | None, limit: int, by: float) -> Page:
+        """Have the others left out by DynamoDB: they are read, but not sent."""
+        answer = self._query(
+            _shard_pk(EVERYONE, shard),
+            start=start,
+            Limit=limit,
+            FilterExpression="expiresAt <= :by",
+            values={":by": {"N": str(int(by))}},
+        )
+        return Page(tuple(map(_member, answer.get("Items", ()))), _last_sk(answer))
+
     def shards(self, audience: Audience) -> int:
         """Return over how many partitions an audience is spread."""
         return self._shards.get(audience.kind, 1)
@@ -157,6 +210,37 @@ class DynamoDBConnectionRepository:
             start = _last_sk(answer)
             if start is None:
                 return number
+
+    def _memberships(self, connection_id: str, principal_id: str) -> list[Item]:
+        """Return the keys of all items beside a connection's own: implicit ones, then joined."""
+        joined = self._joined(connection_id)
+        implicit = implicit_audiences(principal_id)
+        return [
+            *(_key(self._member_pk(it, connection_id), connection_id) for it in implicit),
+            *(
+                key
+                for channel, shard in joined
+                for key in (
+                    _key(f"{_CHANNEL_PREFIX}{channel}#{shard}", connection_id),
+                    _key(_connection_pk(connection_id), f"{_CHANNEL_PREFIX}{channel}"),
+                )
+            ),
+        ]
+
+    def _change(self, key: Item, change: str, condition: str, values: Mapping[str, Any]) -> bool:
+        """Change an item; False, and nothing is changed, where the condition does not hold."""
+        payload = {
+            "TableName": self._table,
+            "Key": key,
+            "UpdateExpression": change,
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+        }
+        try:
+            self._dynamodb.call("UpdateItem", payload)
+        except ConditionFailed:
+            return False
+        return True
 
     def _joined(self, connection_id: str) -> list[tuple[Audience, str]]:
         """Return the channels of a connection, each with its shard."""
@@ -205,18 +289,19 @@ class DynamoDBConnectionRepository:
             "Put", Item=item, ConditionExpression="attribute_not_exists(pk)"
         )
 
-    def _count_one_more(self, connection_id: str, now: float, most: int) -> Mapping[str, Any]:
+    def _count_one_more(self, connection: Connection, now: float, most: int) -> Mapping[str, Any]:
         return self._in_transaction(
             "Update",
-            Key=_key(_connection_pk(connection_id), "connection"),
+            Key=_key(_connection_pk(connection.connection_id), "connection"),
             UpdateExpression="ADD channels :more",
             ConditionExpression=(
-                "attribute_exists(pk) AND expiresAt > :now"
+                "attribute_exists(pk) AND expiresAt > :now AND expiresAt = :known"
                 " AND (attribute_not_exists(channels) OR channels < :most)"
             ),
             ExpressionAttributeValues={
                 ":more": {"N": "1"},
                 ":now": {"N": str(int(now))},
+                ":known": {"N": str(connection.expires_at)},
                 ":most": {"N": str(most)},
             },
         )
@@ -268,13 +353,17 @@ def _connection_item(connection: Connection) -> Item:
     return {
         **_key(_connection_pk(connection.connection_id), "connection"),
         "principalId": {"S": connection.principal_id},
-        "context": {"M": {name: {"S": value} for name, value in connection.context.items()}},
+        "context": {"M": _texts(connection.context)},
         "connectedAt": {"N": str(connection.connected_at)},
         "expiresAt": {"N": str(connection.expires_at)},
         "sourceIp": {"S": connection.source_ip},
         "apiId": {"S": connection.api_id},
         "stage": {"S": connection.stage},
     }
+
+
+def _texts(context: Mapping[str, str]) -> Item:
+    return {name: {"S": value} for name, value in context.items()}
 
 
 def _connection(item: Item) -> Connection:

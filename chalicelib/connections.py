@@ -54,6 +54,8 @@ _NAME_RULES: Mapping[str, Callable[[str], bool]] = {
 }
 
 EVERYONE = Audience("everyone")
+REVOKED = 0
+"""What a revoked connection's ``expires_at`` becomes: no clock is so late that it still lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,27 @@ class ConnectionRepository(Protocol):
 
         Idempotent, for ``$disconnect`` is best effort and may repeat; completes a removal
         that stopped half way.
+        """
+
+    def expire(self, connection_id: str, principal_id: str) -> None:
+        """Let a connection be expired, now and for ever, in all its audiences; it is not forgotten.
+
+        Idempotent; whatever is not there any more is not brought back.
+        """
+
+    def renew(
+        self, connection: Connection, expires_at: int, context: Mapping[str, str], now: float
+    ) -> bool:
+        """Let a connection expire at another time (seconds), in all its audiences.
+
+        ``context`` replaces the one it has. False, and nothing is changed, if it is another
+        principal's, unknown, or has expired by ``now`` (seconds).
+        """
+
+    def expired(self, shard: int, start: str | None, limit: int, by: float) -> Page:
+        """Return those of ``everyone`` who have expired by then (seconds), as ``read`` does.
+
+        ``limit`` is of those who are looked at.
         """
 
     def shards(self, audience: Audience) -> int:

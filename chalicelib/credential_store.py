@@ -134,6 +134,7 @@ def _claims(ticket: Ticket) -> Item:
         **{name: {"S": text} for name, text in texts.items()},
         "expiresAt": {"N": str(principal.expires_at)},
         "demonstration": {"BOOL": principal.demonstration},
+        **({} if principal.issued_at is None else {"issuedAt": {"N": str(principal.issued_at)}}),
     }
 
 
@@ -146,6 +147,7 @@ def _ticket(item: Mapping[str, Any]) -> Ticket:
         scopes=Scopes.granted(claims["scopes"]["S"].split()),
         details={name: claims[name]["S"] for name in DETAILS if name in claims},
         demonstration=claims["demonstration"]["BOOL"],
+        issued_at=int(claims["issuedAt"]["N"]) if "issuedAt" in claims else None,
     )
     origin = claims["origin"]["S"] if "origin" in claims else None
     return Ticket(principal, origin, int(item["expiresAt"]["N"]))

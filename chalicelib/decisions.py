@@ -16,7 +16,7 @@ def decision_line(
     principal_id: str | None = None,
     connection_id: str | None = None,
     source_ip: str | None = None,
-    **more: str,
+    **more: str | None,
 ) -> str:
     """Return a decision as JSON on one line, all of it printable ASCII."""
     line = {
@@ -29,6 +29,11 @@ def decision_line(
     }
     # This escapes control characters, and all that is not ASCII.
     return json.dumps({name: value and value[:MAX_CHARACTERS] for name, value in line.items()})
+
+
+def counts_line(decision: str, counts: Mapping[str, int]) -> str:
+    """Return what came of something that concerns many as JSON on one line."""
+    return json.dumps({"decision": decision, **counts})
 
 
 def source_ip(request_context: Mapping[str, object]) -> str | None:

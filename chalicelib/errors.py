@@ -14,6 +14,8 @@
     * ServiceUnavailable    AWS did not answer, or not in time; try again later
 """
 
+import collections.abc
+
 
 class PortcullisError(Exception):
     """Base of all errors raised by what ships."""
@@ -45,12 +47,23 @@ class Forbidden(PortcullisError):
 
 
 class ClientError(PortcullisError):
-    """The sender's fault; ``code`` is stable, ``message`` is for people."""
+    """The sender's fault; ``code`` is stable, ``message`` is for people, ``details`` for programs.
 
-    def __init__(self, code: str, message: str) -> None:
+    ``reason`` is for the log, where that may say more than a client is told.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: collections.abc.Mapping[str, object] | None = None,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.details = details or {}
+        self.reason = reason or code
 
 
 class ConnectionGone(PortcullisError):

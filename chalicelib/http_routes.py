@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from chalicelib.scopes import Scopes
 
 # By method and path; the parameters of a path are written ``*``.
-ROUTE_SCOPES: Mapping[str, str] = {"POST/tickets": "connect"}
+ROUTE_SCOPES: Mapping[str, str] = {
+    "POST/tickets": "connect",
+    "POST/principals/revoke": "admin",
+    "POST/principals/allow": "admin",
+}
 
 
 def callable_routes(scopes: Scopes) -> list[str]:

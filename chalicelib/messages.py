@@ -4,10 +4,11 @@ Pure, but for the connections, the broadcast, the clock and the randomness a Rou
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from chalicelib.actions import (
+    Authenticate,
     Command,
     FrameId,
     Join,
@@ -19,13 +20,17 @@ from chalicelib.actions import (
 )
 from chalicelib.connections import (
     Audience,
+    Connection,
     ConnectionRepository,
+    Member,
     authorized_principal,
     implicit_audiences,
     request_context,
 )
+from chalicelib.endings import Closing, Ended
 from chalicelib.errors import ClientError, ConnectionGone, PayloadTooLarge, UnexpectedEvent
 from chalicelib.frames import Fields, encode, parse_object
+from chalicelib.gate import Gate
 from chalicelib.scopes import Scopes
 
 
@@ -65,6 +70,16 @@ class Sender:
             scopes=_scopes(authorizer.get("scopes")),
         )
 
+    def member(self) -> Member:
+        """Return its connection as an audience keeps it."""
+        expires_at = self.expires_at or 0
+        return Member(self.connection_id, self.principal_id, self.connected_at, expires_at)
+
+    def as_of(self, connection: Connection) -> "Sender":
+        """Return the sender as its last credential was: a renewal changes expiry and scopes."""
+        scopes = _scopes(connection.context.get("scopes"))
+        return replace(self, expires_at=connection.expires_at, scopes=scopes or self.scopes)
+
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
@@ -88,10 +103,14 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The frame that goes back to the sender, and ``ok`` or the error's code for the log."""
+    """The frame that goes back to the sender, and ``ok`` or a reason for the log.
+
+    ``closing`` is why its connection is to be closed afterwards.
+    """
 
     frame: bytes
     outcome: str
+    closing: Closing | None = None
 
 
 class Broadcast(Protocol):
@@ -99,6 +118,13 @@ class Broadcast(Protocol):
 
     def __call__(self, audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
         """Return what came of it, as the sender is told."""
+
+
+class Renew(Protocol):
+    """Whatever verifies a new credential."""
+
+    def __call__(self, connection: Connection, credential: str, /) -> int:
+        """Return when the connection now expires, in seconds; raises ClientError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +135,8 @@ class Router:
     ``default_scopes`` are those of connections whose authorizer says nothing of scopes.
     """
 
+    gate: Gate
+    renew: Renew
     connections: ConnectionRepository
     broadcast: Broadcast
     now: Callable[[], float]
@@ -119,17 +147,23 @@ class Router:
     def respond(self, incoming: IncomingMessage) -> Answer:
         """Carry out one frame; the sender's faults become an error frame, ours are raised."""
         frame_id: FrameId = None
+        sender = incoming.sender
         try:
+            connection = self.gate.admit(sender.connection_id, sender.principal_id)
             fields = parse_object(incoming.body)
             frame_id = parse_id(fields)
             command = parse_command(fields, incoming.route_key)
-            result = self._result(command, incoming.sender)
+            result = self._result(command, sender.as_of(connection), connection)
         except ClientError as error:
-            return Answer(_error_frame(frame_id, error), error.code)
+            frame_id = _id_in(incoming.body) if frame_id is None else frame_id
+            closing = error.closing if isinstance(error, Ended) else None
+            return Answer(_error_frame(frame_id, error), error.reason, closing)
         return Answer(encode({"type": "reply", "id": frame_id, "result": result}), "ok")
 
-    def _result(self, command: Command, sender: Sender) -> Fields:
+    def _result(self, command: Command, sender: Sender, connection: Connection) -> Fields:
         match command:
+            case Authenticate(token):
+                return {"expiresAt": self.renew(connection, token)}
             case SendMessage():
                 return self._send(command, sender)
             case Join(channel):
@@ -216,8 +250,16 @@ def time_ordered_id(now: float, random_bits: Callable[[int], int]) -> str:
 
 
 def _error_frame(frame_id: FrameId, error: ClientError) -> bytes:
-    content = {"code": error.code, "message": error.message}
+    content = {"code": error.code, "message": error.message, **error.details}
     return encode({"type": "error", "id": frame_id, "error": content})
+
+
+def _id_in(body: str) -> FrameId:
+    """Return the id of a frame that is not carried out, where one can be read."""
+    try:
+        return parse_id(parse_object(body))
+    except ClientError:
+        return None
 
 
 def _scopes(value: object) -> Scopes | None:

@@ -22,6 +22,7 @@ from chalicelib.credential_settings import (
 from chalicelib.delivery_settings import DeliverySettings, read_delivery
 from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
+from chalicelib.limit_settings import LimitSettings, read_limits
 from chalicelib.scopes import Scopes
 
 StoreName = Literal["parameter", "secret"]
@@ -97,6 +98,7 @@ class Settings:
     connection_ttl: int = 7200
     everyone_shards: int = 16
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     region: str | None = None
     stored_names: Mapping[str, StoredName] = field(default_factory=dict)
     """By credential variable; such a variable has no literal value."""
@@ -142,6 +144,7 @@ class Settings:
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
             delivery=read_delivery(reader),
+            limits=read_limits(reader),
             region=reader.optional("AWS_REGION") or reader.optional("AWS_DEFAULT_REGION"),
             stored_names=MappingProxyType(_stored_names(reader)),
             # Fetches for wrong credentials are half a minute apart at least, so less were no use.

@@ -62,14 +62,22 @@ class AppUnderTest:
         found: list[Any] = self.dynamodb.call("Scan", {"TableName": self.table})["Items"]
         return found
 
-    def request(self, method: str, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
+    def post(self, path: str, body: str, **headers: str) -> tuple[int, Any]:
+        """Post a text as JSON; return the status and the JSON of the answer."""
+        headers["Content-Type"] = "application/json"
+        status, _, answer = self.request("POST", path, body, **headers)
+        return status, answer
+
+    def request(
+        self, method: str, path: str, body: str | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], Any]:
         """Send an HTTP request; return its status, headers and JSON."""
-        connection = http.client.HTTPConnection(self.gateway.address, timeout=5)
+        connection = http.client.HTTPConnection(self.gateway.address, timeout=10)
         try:
-            connection.request(method, path, None, headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
-            body = response.read()
-            return response.status, dict(response.headers), json.loads(body) if body else None
+            answer = response.read()
+            return response.status, dict(response.headers), json.loads(answer) if answer else None
         finally:
             connection.close()
 

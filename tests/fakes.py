@@ -15,6 +15,8 @@ from chalicelib.authorizers.api_key import ApiKey
 from chalicelib.authorizers.ticket import Ticket
 from chalicelib.broadcast import ConnectionStatus, Outcome, Posted
 from chalicelib.connections import (
+    EVERYONE,
+    REVOKED,
     Audience,
     Connection,
     Member,
@@ -109,6 +111,37 @@ class InMemoryConnectionRepository:
             self._write()
             self._joined.pop(connection_id, None)
 
+    def expire(self, connection_id: str, principal_id: str) -> None:
+        with self._lock:
+            self._write()
+            self._set_end(connection_id, principal_id, REVOKED)
+
+    def renew(
+        self, connection: Connection, expires_at: int, context: Mapping[str, str], now: float
+    ) -> bool:
+        with self._lock:
+            self._write()
+            known = self.get(connection.connection_id, now)
+            if known is None or known.principal_id != connection.principal_id:
+                return False
+            self._connections[known.connection_id] = replace(known, context=context)
+            self._set_end(known.connection_id, known.principal_id, expires_at)
+            return True
+
+    def expired(self, shard: int, start: str | None, limit: int, by: float) -> Page:
+        page = self.read(EVERYONE, shard, start, limit, -1)
+        return page._replace(members=tuple(it for it in page.members if it.expires_at <= by))
+
+    def _set_end(self, connection_id: str, principal_id: str, expires_at: int) -> None:
+        if connection_id in self._connections:
+            known = self._connections[connection_id]
+            self._connections[connection_id] = replace(known, expires_at=expires_at)
+        joined = self._joined.get(connection_id, set())
+        for audience in (*implicit_audiences(principal_id), *joined):
+            member = self._members[audience].get(connection_id)
+            if member is not None and member.expires_at != REVOKED:
+                self._members[audience][connection_id] = member._replace(expires_at=expires_at)
+
     def shards(self, audience: Audience) -> int:
         return self._shards.get(audience.kind, 1)
 
@@ -142,6 +175,56 @@ class InMemoryConnectionRepository:
         if self._writes_left == 0:
             raise ServiceUnavailable("the store is down")
         self._writes_left -= 1
+
+
+class InMemoryRevocations:
+    """A RevocationStore."""
+
+    def __init__(self) -> None:
+        self._not_before: dict[str, int] = {}
+
+    def revoke(self, principal_id: str, not_before: int) -> None:
+        self._not_before[principal_id] = max(not_before, self._not_before.get(principal_id, 0))
+
+    def allow(self, principal_id: str) -> None:
+        self._not_before.pop(principal_id, None)
+
+    def not_before(self, principal_id: str) -> int | None:
+        return self._not_before.get(principal_id)
+
+
+class InMemoryRates:
+    """A RateStore."""
+
+    def __init__(self) -> None:
+        self._ahead: dict[str, int] = {}
+        self._refusals: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def get(self, principal_id: str) -> int | None:
+        return self._ahead.get(principal_id)
+
+    def begin(self, principal_id: str, now: int, interval: int) -> bool:
+        with self._lock:
+            if self._ahead.get(principal_id, 0) > now:
+                return False
+            self._ahead[principal_id] = now + interval
+            self._refusals[principal_id] = 0
+            return True
+
+    def go_on(self, principal_id: str, now: int, latest: int, interval: int) -> bool:
+        with self._lock:
+            if not now < self._ahead.get(principal_id, 0) <= latest:
+                return False
+            self._ahead[principal_id] += interval
+            return True
+
+    def refuse(self, principal_id: str) -> int:
+        with self._lock:
+            if principal_id not in self._ahead:
+                return 0
+            self._refusals[principal_id] += 1
+            return self._refusals[principal_id]
 
 
 class InMemoryTickets:

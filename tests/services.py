@@ -18,6 +18,8 @@ from tests.fakes import (
     InMemoryConnectionRepository,
     InMemoryJobStore,
     InMemoryKeys,
+    InMemoryRates,
+    InMemoryRevocations,
     InMemoryTickets,
 )
 
@@ -38,7 +40,10 @@ def make_services(executor: Executor, settings: Settings | None = None, **change
         "connection_ttl": settings.connection_ttl,
         "default_scopes": settings.default_scopes,
         "delivery": settings.delivery,
+        "limits": settings.limits,
         "report": no_report,
+        "revocations": InMemoryRevocations(),
+        "rates": InMemoryRates(),
         "job_store": InMemoryJobStore(),
         "queue": None,
     }

@@ -5,6 +5,7 @@ An authenticator answers None (no credentials of my kind: ask the next), raises 
 """
 
 import hmac
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from chalicelib.secret_values import Secret, StoredSecret
 Values = Mapping[str, tuple[str, ...]]
 
 MAX_PRINCIPAL_CHARACTERS = 128
+CLOCK_SKEW = 5
+"""Seconds an issuer's clock may be ahead of ours; at its end a token gets none."""
 DETAILS = ("key", "jti")
 """What revocation may ask for: the id of an API key, and that of a token."""
 
@@ -32,6 +35,8 @@ class Principal:
     scopes: Scopes
     details: Mapping[str, str] = field(default_factory=dict)
     demonstration: bool = False
+    issued_at: int | None = None
+    """When the credential was, in seconds; None where it does not say so."""
 
     @classmethod
     def from_context(cls, context: object) -> "Principal | None":
@@ -45,6 +50,7 @@ class Principal:
             scopes=Scopes.granted(context["scopes"].split()),
             details={name: context[name] for name in DETAILS if name in context},
             demonstration=str(context["demonstration"]).lower() == "true",
+            issued_at=issued_at(context),
         )
 
     def context(self) -> dict[str, ContextValue]:
@@ -54,8 +60,22 @@ class Principal:
             "expiresAt": self.expires_at,
             "demonstration": self.demonstration,
             "scopes": str(self.scopes),
+            **({} if self.issued_at is None else {"issuedAt": self.issued_at}),
             **self.details,
         }
+
+    def context_texts(self) -> dict[str, str]:
+        """Return the context as API Gateway hands it on."""
+        return {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in self.context().items()
+        }
+
+
+def issued_at(context: Mapping[str, Any]) -> int | None:
+    """Return when the credential of an authorizer's context was issued, None if it does not say."""
+    text = str(context.get("issuedAt"))
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 @dataclass(frozen=True, slots=True)

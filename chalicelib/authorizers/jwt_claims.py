@@ -6,13 +6,11 @@ https://www.rfc-editor.org/rfc/rfc7519#section-4.1
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.authorizers import Principal, is_principal_id
+from chalicelib.authorizers import CLOCK_SKEW, Principal, is_principal_id
 from chalicelib.credential_settings import JwtSettings
 from chalicelib.errors import Unauthorized
 from chalicelib.scopes import Scopes
 
-CLOCK_SKEW = 5
-"""Seconds an issuer's clock may be ahead of ours; at its end a token gets none."""
 MAX_SCOPES_CHARACTERS = 2048
 """An authorizer's answer may have 8 KB."""
 
@@ -46,6 +44,7 @@ def principal_of(
         min(int(expires_at), int(now) + ttl),
         _scopes(claims, settings, default_scopes),
         _details(claims),
+        issued_at=int(_time(claims, "iat")),
     )
 
 

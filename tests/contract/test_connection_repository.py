@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
@@ -15,9 +16,11 @@ from chalicelib.backoff import Backoff
 from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import (
     EVERYONE,
+    REVOKED,
     Audience,
     Connection,
     ConnectionRepository,
+    Member,
     implicit_audiences,
     members,
     shard_of,
@@ -341,6 +344,79 @@ def test_whoever_is_found_can_also_be_addressed_even_if_a_write_failed(
     found = store.get(connection.connection_id, NOW)
     for audience in implicit_audiences(connection.principal_id):
         assert found is None or ids(store, audience) == [connection.connection_id]
+
+
+def ends(store: Store, *audiences: Audience) -> list[list[int]]:
+    """Return when the members of audiences expire, the revoked ones too."""
+    return [[member.expires_at for member in members(store, it, -1)] for it in audiences]
+
+
+def test_a_connection_is_renewed_in_all_its_audiences(store: Store) -> None:
+    connection = joined(store, CHANNEL)
+    later, context = connection.expires_at + 1000, {"scopes": "connect"}
+    assert store.renew(connection, later, context, NOW)
+    renewed = replace(connection, expires_at=later, context=context)
+    assert store.get(connection.connection_id, NOW) == renewed
+    assert ends(store, EVERYONE, ALICE, CHANNEL) == [[later]] * 3
+    other = Audience("channel", "other")
+    assert store.join(connection.connection_id, other, NOW, MOST)
+    assert ends(store, other) == [[later]]
+    assert store.channels(connection.connection_id) == [CHANNEL, other]
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_what_has_expired_or_was_never_there_is_not_renewed(store: Store, late: int) -> None:
+    connection = joined(store, CHANNEL)
+    now = connection.expires_at + late
+    items = store.count_items()
+    assert not store.renew(connection, now + 1000, {}, now)
+    assert not store.renew(make_connection("nobody"), now + 1000, {}, NOW)
+    assert not store.renew(replace(connection, principal_id="bob"), now + 1000, {}, NOW)
+    assert store.count_items() == items
+    assert store.get(connection.connection_id, NOW) == connection
+    assert ends(store, EVERYONE, ALICE, CHANNEL) == [[connection.expires_at]] * 3
+
+
+def test_a_connection_that_is_expired_stays_so_but_is_not_forgotten(store: Store) -> None:
+    connection = joined(store, CHANNEL)
+    other = make_connection("of-alice-too")
+    store.add(other)
+    for _ in range(2):
+        store.expire(connection.connection_id, connection.principal_id)
+    assert store.get(connection.connection_id, 1) is None
+    assert [ids(store, it) for it in (EVERYONE, ALICE, CHANNEL)] == [[other.connection_id]] * 2 + [
+        []
+    ]
+    kept = store.get(connection.connection_id, -1)
+    assert kept is not None
+    assert kept.expires_at == REVOKED
+    assert ends(store, CHANNEL) == [[REVOKED]]
+    assert not store.renew(connection, connection.expires_at, {}, NOW)
+    assert not store.renew(connection, connection.expires_at, {}, REVOKED)
+    with pytest.raises(ConnectionGone):
+        store.join(connection.connection_id, Audience("channel", "other"), NOW, MOST)
+
+
+def test_expiring_brings_nothing_back(store: Store) -> None:
+    connection = joined(store, CHANNEL)
+    store.remove(connection.connection_id, connection.principal_id)
+    store.expire(connection.connection_id, connection.principal_id)
+    assert store.count_items() == 0
+
+
+def test_those_who_have_expired_are_found_in_their_shards_page_by_page(store: Store) -> None:
+    names = [f"connection-{number}" for number in range(60)]
+    for number, name in enumerate(names):
+        store.add(make_connection(name, expires_at=int(NOW) - number % 2))
+    store.expire(names[0], "alice")
+    found: list[Member] = []
+    for shard in range(SHARDS):
+        page = store.expired(shard, None, 2, NOW - 1)
+        found += page.members
+        while page.last is not None:
+            page = store.expired(shard, page.last, 2, NOW - 1)
+            found += page.members
+    assert sorted(it.connection_id for it in found) == sorted([names[0], *names[1::2]])
 
 
 def test_a_store_that_is_down_says_so(store: Store) -> None:

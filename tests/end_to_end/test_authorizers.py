@@ -273,11 +273,25 @@ def secrets_of(*credentials: str) -> set[str]:
     return {MARKER, *encoded, *(part for part in parts if len(part) > 10)}
 
 
-def frames_of_a_session(app: AppUnderTest, **options: Any) -> list[str]:
+def renewals(*credentials: str) -> list[str]:
+    """Return frames that show credentials, the right way and wrong ones."""
+    shown = [{"action": "authenticate", "token": it} for it in credentials]
+    wrong = {"action": "authenticate", "token": credentials[0], "more": credentials[0]}
+    mapped = {"action": "sendmessage", "token": credentials[0]}
+    return [json.dumps(frame) for frame in (*shown, wrong, mapped)]
+
+
+def frames_of_a_session(app: AppUnderTest, *more: str, **options: Any) -> list[str]:
     """Connect, send good and bad messages, and return everything that came back."""
     client = app.gateway.connect(suppress_origin=True, **options)
     received = [str(client.getheaders())]
-    for frame in ('{"action":"whoami"}', '{"action":"sendmessage","message":"hi"}', "{", "[]"):
+    for frame in (
+        '{"action":"whoami"}',
+        '{"action":"sendmessage","message":"hi"}',
+        "{",
+        "[]",
+        *more,
+    ):
         client.send(frame)
         received.append(client.recv())
     client.send('{"action":"ping","id":"last"}')
@@ -302,6 +316,12 @@ def test_no_credential_shows_in_logs_frames_answers_or_the_table(
         *frames_of_a_session(app, subprotocols=["portcullis", f"bearer.{sign()}"]),
         *frames_of_a_session(app, query=f"?ticket={tickets[0]}"),
     ]
+    frames = renewals(sign(), text, SHARED, *forged)
+    shown += frames_of_a_session(app, *frames, header={"Authorization": f"Bearer {sign()}"})
+    app.services.revoker().revoke("robot", 1)
+    shown += frames_of_a_session(app, *frames, header={"token": SHARED})
+    shown.append(str(handshake(app, "bearer", text)))
+    app.services.sweep().run(10)
     shown.append(json.dumps(app.items()))
     for credential in (*forged, f"{text}x", f"{SHARED}x", MARKER):
         for place in PLACES:

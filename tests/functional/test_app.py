@@ -367,7 +367,10 @@ def test_each_decision_is_one_line(client: Client, log: pytest.LogCaptureFixture
     ]
 
 
-def test_nothing_a_client_sent_is_logged(client: Client, log: pytest.LogCaptureFixture) -> None:
+def test_nothing_a_client_sent_is_logged(
+    client: Client, connections: InMemoryConnectionRepository, log: pytest.LogCaptureFixture
+) -> None:
+    connections.add(make_connection())
     refused = authorizer_event(headers=[("token", "s3cret")], query=[("s3cret", "s3cret")])
     with pytest.raises(Exception, match="Unauthorized"):
         invoke(client, "websocket_authorizer", refused)
@@ -394,3 +397,56 @@ def test_the_stages_settings_reach_the_handlers() -> None:
         bootstrap.settings.cache_clear()
         bootstrap.services.cache_clear()
     assert is_allowed(response["policyDocument"], METHOD_ARN, "192.0.2.7")
+
+
+def test_the_sweep_closes_whoever_has_expired_and_logs_how_many(
+    client: Client,
+    connections: InMemoryConnectionRepository,
+    management_api: FakeManagementAPI,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    connections.add(make_connection("over", expires_at=int(NOW) - 60))
+    connections.add(make_connection("alive"))
+    event = client.events.generate_cw_event("aws.events", "Scheduled Event", {}, [], "us-east-1")
+    invoke(client, "websocket_sweep", event)
+    assert posts(management_api, "over") == [{"type": "closing", "code": 4401, "reason": "expired"}]
+    assert [it.connection_id for it in members(connections, EVERYONE, -1)] == ["alive"]
+    counts = {"closed": 1, "left": 0, "renewed": 0, "unread": 0}
+    assert decisions(log) == [{"decision": "sweep", **counts}]
+
+
+def test_a_message_of_an_expired_connection_is_refused_then_it_is_closed(
+    client: Client,
+    connections: InMemoryConnectionRepository,
+    management_api: FakeManagementAPI,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    connections.add(make_connection(expires_at=int(NOW)))
+    invoke(client, "websocket_message", message_event('{"action":"ping","id":"7"}'))
+    error, closing = posts(management_api)
+    assert (error["type"], error["id"], error["error"]["code"]) == ("error", "7", "expired")
+    assert closing == {"type": "closing", "code": 4401, "reason": "expired"}
+    assert isinstance(management_api.errors[CONNECTION_ID], ConnectionGone)
+    assert connections.count_items() == 0
+    assert [line["reason"] for line in decisions(log)] == ["expired"]
+
+
+@pytest.mark.parametrize("token", ["s3cret", "pk_" + "0" * 16 + "_" + "A" * 43, "a.b.c", ""])
+def test_a_token_of_a_message_is_in_no_log_and_no_answer(
+    client: Client,
+    connections: InMemoryConnectionRepository,
+    management_api: FakeManagementAPI,
+    log: pytest.LogCaptureFixture,
+    token: str,
+) -> None:
+    connections.add(make_connection())
+    frames = (
+        {"action": "authenticate", "token": token},
+        {"action": "authenticate", "token": token, token: token},
+        {"action": "authenticate", "token": [token]},
+    )
+    for frame in frames:
+        invoke(client, "websocket_message", message_event(json.dumps(frame)))
+    assert len(posts(management_api)) == 3
+    shown = log.text + json.dumps(posts(management_api))
+    assert token == "" or token not in shown

@@ -97,6 +97,7 @@ def test_a_credential_with_the_scope_gets_a_ticket_that_lets_in_once(
         "expiresAt": int(NOW) + 600,
         "demonstration": False,
         "scopes": "connect",
+        "issuedAt": int(NOW) - 60,
     }
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         application.connect(response.json_body["ticket"])

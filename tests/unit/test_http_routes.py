@@ -8,7 +8,12 @@ from chalicelib.scopes import Scopes
 
 @pytest.mark.parametrize(
     ("scopes", "routes"),
-    [("connect", ["POST/tickets"]), ("", []), ("sendmessage publish admin", [])],
+    [
+        ("connect", ["POST/tickets"]),
+        ("", []),
+        ("sendmessage publish", []),
+        ("admin", ["POST/principals/revoke", "POST/principals/allow"]),
+    ],
 )
 def test_the_routes_a_principal_may_call_follow_from_its_scopes(
     scopes: str, routes: list[str]

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from chalicelib.actions import Command, parse_command, parse_id
 from chalicelib.connections import EVERYONE, Audience
 from chalicelib.errors import ClientError, PayloadTooLarge, ServiceUnavailable, UnexpectedEvent
+from chalicelib.gate import Gate
 from chalicelib.messages import IncomingMessage, Router, may, time_ordered_id
+from chalicelib.renewal import Renewal
 from chalicelib.scopes import Scopes
 from tests.factories import (
     CONNECTION_ID,
@@ -27,7 +29,7 @@ from tests.factories import (
     mapped_message_event,
     message_event,
 )
-from tests.fakes import Clock, InMemoryConnectionRepository
+from tests.fakes import Clock, InMemoryConnectionRepository, InMemoryRevocations
 
 
 class Broadcasts:
@@ -45,9 +47,16 @@ class Broadcasts:
 
 
 def make_router(broadcast: Broadcasts, connections: Any = None, **changes: Any) -> Router:
-    connections = connections or InMemoryConnectionRepository()
+    if connections is None:
+        connections = InMemoryConnectionRepository()
+        connections.add(make_connection(expires_at=int(NOW) + 7200))
+    clock = Clock(NOW)
+    gate = Gate(connections, None, clock)
+    renew = Renewal(lambda: (), connections, InMemoryRevocations(), clock).renew
     values = {"default_scopes": Scopes.parse("connect sendmessage"), "max_channels": 2}
-    return Router(connections, broadcast, Clock(NOW), lambda bits: 0, **{**values, **changes})
+    return Router(
+        gate, renew, connections, broadcast, clock, lambda bits: 0, **{**values, **changes}
+    )
 
 
 @pytest.fixture
@@ -187,9 +196,15 @@ def test_who_may_not_join_does_not(router: Router) -> None:
 
 
 def test_who_is_no_longer_connected_joins_nothing(
-    member: Router, connections: InMemoryConnectionRepository
+    member: Router,
+    connections: InMemoryConnectionRepository,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    known = connections.get(CONNECTION_ID, NOW)
     connections.remove(CONNECTION_ID, "alice")
+    # It leaves after the first look at it.
+    monkeypatch.setattr(connections, "get", lambda *_: known)
+    monkeypatch.setattr(connections, "join", InMemoryConnectionRepository().join)
     answer = member.respond(make_incoming({"action": "join", "channel": "news"}))
     assert answer.outcome == "not_connected"
     assert connections.count_items() == 0

@@ -76,7 +76,12 @@ def reason(token: str, accepter: JwtAuthenticator = AUTHENTICATOR) -> str:
 def test_a_token_is_the_principal_its_subject_names() -> None:
     token = sign(claims(jti="6f1e3c9a"))
     assert AUTHENTICATOR.authenticate(authorizer_request(query=[("jwt", token)])) == Principal(
-        "alice", "jwt", int(NOW) + 600, DEFAULT_SCOPES, {"jti": "6f1e3c9a"}
+        "alice",
+        "jwt",
+        int(NOW) + 600,
+        DEFAULT_SCOPES,
+        {"jti": "6f1e3c9a"},
+        issued_at=int(NOW) - 60,
     )
 
 
