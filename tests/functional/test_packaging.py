@@ -122,7 +122,8 @@ def test_the_queue_is_worked_one_task_at_a_time_and_gives_the_function_time(
     assert event["Properties"]["BatchSize"] == 1
     assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 4}
     queue_name = function["Environment"]["Variables"]["QUEUE_NAME"]
-    assert event["Properties"]["Queue"]["Fn::Sub"].endswith(f":{queue_name}")
+    queue_id, _arn = event["Properties"]["Queue"]["Fn::GetAtt"]
+    assert package.resources[queue_id]["Properties"]["QueueName"] == queue_name
     queues = {
         it["Properties"]["QueueName"]: it["Properties"]
         for it in package.resources.values()
