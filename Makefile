@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench doctor lock clean
+.PHONY: help run deploy-local test check fmt bench doctor lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,9 @@ $(VENV)/installed: requirements-dev.txt
 
 run: $(VENV)/installed ## Serve the app on this machine (PORT=8000)
 	@exec $(BIN)/python -m localgateway --stage local --port $(PORT)
+
+deploy-local: $(VENV)/installed ## Deploy to an emulator of AWS on this machine, and connect (KEEP=1)
+	@$(BIN)/python -m deployment.local --stage dev $(if $(KEEP),--keep)
 
 test: $(VENV)/installed ## Run every test, with branch coverage
 	@$(BIN)/coverage erase

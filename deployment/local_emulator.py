@@ -6,16 +6,17 @@ It runs functions' code and asks nobody who they are: it must listen nowhere els
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import botocore
 import botocore.session
@@ -34,8 +35,13 @@ class EmulatorFailed(Exception):
 class LocalEmulator:
     """A running emulator. What it holds is in memory, and ends with it."""
 
-    def __init__(self, environ: Mapping[str, str], port: int = 0) -> None:
-        """Start it on ``port`` (0: any free one); ``environ`` says where programs are found."""
+    def __init__(
+        self, environ: Mapping[str, str], port: int = 0, services: Sequence[str] = ()
+    ) -> None:
+        """Start it on ``port`` (0: any free one); ``environ`` says where programs are found.
+
+        ``services`` are MiniStack's names for them; none named are all.
+        """
         self._directory = Path(tempfile.mkdtemp(prefix="emulator-"))
         self.log = self._directory / "log"
         self.endpoint_url = f"http://{HOST}:{port or _free_port()}"
@@ -51,6 +57,7 @@ class LocalEmulator:
                     "IOT_MTLS_ENABLED": "0",
                     "SFTP_ENABLED": "0",
                     "LOG_LEVEL": "WARNING",
+                    "SERVICES": ",".join(services),
                     "TMPDIR": str(self._directory),
                 },
                 cwd=self._directory,
@@ -61,14 +68,17 @@ class LocalEmulator:
             )
         self._wait()
 
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """What a program that uses AWS needs to find it; a request is not waited for as on AWS."""
+    def environ(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment in which every program finds this one, and none finds AWS."""
         return {
+            **{name: value for name, value in base.items() if not name.startswith("AWS_")},
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_DATA_PATH": str(_quick_waiters(self._directory)),
         }
 
@@ -100,7 +110,7 @@ class LocalEmulator:
             self.process.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def __enter__(self) -> LocalEmulator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

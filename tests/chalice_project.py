@@ -31,7 +31,7 @@ class ChaliceProject:
             shutil.copytree(ROOT / name, project / name, ignore=_IGNORED)
         for name in ("app.py", "requirements.txt"):
             shutil.copy(ROOT / name, project)
-        return cls(project, {**os.environ, **(environ or {})})
+        return cls(project, environ or os.environ)
 
     @classmethod
     def parrot(
@@ -40,7 +40,7 @@ class ChaliceProject:
         """Copy the small app under another name, so that several share one account."""
         shutil.copytree(ROOT / "tests" / "projects" / "parrot", directory / app_name)
         shutil.copytree(ROOT / "deployment", directory / app_name / "deployment", ignore=_IGNORED)
-        project = cls(directory / app_name, {**os.environ, **(environ or {})})
+        project = cls(directory / app_name, environ or os.environ)
         project.edit("app.py", lambda text: text.replace('"parrot"', f'"{app_name}"'))
         project.edit("definition.json", lambda text: text.replace("parrot", app_name))
         project.edit(".chalice/config.json", lambda text: text.replace("parrot", app_name))

@@ -35,9 +35,22 @@ def emulator() -> Iterator[LocalEmulator]:
 @pytest.fixture
 def parrot(emulator: LocalEmulator, tmp_path: Path) -> Iterator[ChaliceProject]:
     """An app that nothing else in the account has to do with; undeployed at the end."""
-    project = ChaliceProject.parrot(tmp_path, f"parrot{next(_numbers)}", emulator.environ)
+    project = ChaliceProject.parrot(
+        tmp_path, f"parrot{next(_numbers)}", emulator.environ(os.environ)
+    )
     yield project
     project.run("delete", "--stage", "dev")
+
+
+@pytest.fixture(scope="module")
+def deployed_parrot(
+    emulator: LocalEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> ChaliceProject:
+    """An app that is deployed; tests leave it as it is."""
+    directory = tmp_path_factory.mktemp("deployed")
+    project = ChaliceProject.parrot(directory, "deployed", emulator.environ(os.environ))
+    project.run("deploy", "--stage", "dev")
+    return project
 
 
 def connect(url: str, headers: dict[str, str] | None = None) -> websocket.WebSocket:
@@ -138,11 +151,11 @@ def test_nobody_gets_in_while_a_deployment_runs_and_who_is_in_stays(
 
 
 def test_nothing_changed_is_no_new_deployment(
-    emulator: LocalEmulator, parrot: ChaliceProject
+    emulator: LocalEmulator, deployed_parrot: ChaliceProject
 ) -> None:
-    before = deploy(emulator, parrot)
+    before = Deployed(emulator, deployed_parrot)
     ids, routes = before.deployment_ids(), before.routes()
-    after = deploy(emulator, parrot)
+    after = deploy(emulator, deployed_parrot)
     assert (after.deployment_ids(), after.routes()) == (ids, routes)
     assert len(ids) == 1
 
@@ -179,11 +192,12 @@ def resource_policies(emulator: LocalEmulator, project: ChaliceProject) -> list[
 
 
 def test_functions_are_invoked_by_their_routes_and_authorizer_only(
-    emulator: LocalEmulator, parrot: ChaliceProject
+    emulator: LocalEmulator, deployed_parrot: ChaliceProject
 ) -> None:
-    deployed = deploy(emulator, parrot)
+    deployed = Deployed(emulator, deployed_parrot)
     (authorizer,) = deployed.api.get_authorizers(ApiId=deployed.api_id)["Items"]
-    ends = [arn.partition(f":{deployed.api_id}/")[2] for arn in resource_policies(emulator, parrot)]
+    arns = resource_policies(emulator, deployed_parrot)
+    ends = [arn.partition(f":{deployed.api_id}/")[2] for arn in arns]
     assert ends == [
         "api/$connect",
         "api/$default",
@@ -241,13 +255,14 @@ def apis(emulator: LocalEmulator, project: ChaliceProject) -> list[str]:
 
 
 def test_an_api_whose_record_is_lost_is_found_again(
-    emulator: LocalEmulator, parrot: ChaliceProject
+    emulator: LocalEmulator, deployed_parrot: ChaliceProject
 ) -> None:
-    before = deploy(emulator, parrot)
-    parrot.record.unlink()
-    after = deploy(emulator, parrot)
-    assert apis(emulator, parrot) == [before.api_id] == [after.api_id]
-    assert after.deployment_ids() == before.deployment_ids()
+    before = Deployed(emulator, deployed_parrot)
+    ids = before.deployment_ids()
+    deployed_parrot.record.unlink()
+    after = deploy(emulator, deployed_parrot)
+    assert apis(emulator, deployed_parrot) == [before.api_id] == [after.api_id]
+    assert after.deployment_ids() == ids
 
 
 def test_two_apis_of_the_same_name_without_a_record_are_refused(
@@ -273,8 +288,11 @@ def test_an_http_api_of_the_same_name_is_not_taken(
     name = f"{parrot.directory.name}-dev-websocket-api"
     client = emulator.client("apigatewayv2")
     other = client.create_api(Name=name, ProtocolType="HTTP")["ApiId"]
-    assert deploy(emulator, parrot).api_id != other
-    client.delete_api(ApiId=other)
+    parrot.edit("app.py", lambda text: text + FAILURE)
+    failing = ChaliceProject(parrot.directory, {**parrot.environ, "FAIL_AT": "create_role"})
+    failing.run("deploy", "--stage", "dev", check=False)
+    (own,) = set(apis(emulator, parrot)) - {other}
+    assert client.get_api(ApiId=own)["ProtocolType"] == "WEBSOCKET"
 
 
 DEAD_LETTERS = {"QueueName": "PARROT-dead", "MessageRetentionPeriod": 1209600}
@@ -390,7 +408,7 @@ def test_the_apps_roles_are_those_that_are_written_down(
     emulator: LocalEmulator, tmp_path: Path
 ) -> None:
     """And so the same as in the packaged template, which is held to the same list."""
-    project = ChaliceProject.copy(tmp_path, emulator.environ)
+    project = ChaliceProject.copy(tmp_path, emulator.environ(os.environ))
     project.run("deploy", "--stage", "dev")
     api_id = project.deployed("websocket_api_id")
     expected = (ROOT / "tests" / "policies" / "dev.json").read_text()

@@ -296,6 +296,11 @@ def test_functions_have_settings_of_their_own(template: dict[str, Any]) -> None:
         assert group["RetentionInDays"] == 30
 
 
+def test_nothing_is_said_of_a_partition_or_an_account(template: dict[str, Any]) -> None:
+    """So that the same template is right in GovCloud and China."""
+    assert "arn:aws" not in json.dumps(template)
+
+
 def test_two_stages_share_no_name(templates: dict[str, dict[str, Any]]) -> None:
     names = ("TableName", "QueueName", "LogGroupName", "RoleName", "FunctionName")
     dev, prod = (

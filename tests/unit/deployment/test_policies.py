@@ -69,7 +69,7 @@ def test_a_deny_of_what_is_not_there_is_refused_for_leaving_it_out_allows_more()
         filled("${Unknown}", Effect="Deny")
 
 
-@pytest.mark.parametrize("value", ["*", 'a","b', "a b", "ü", "a\n"])
+@pytest.mark.parametrize("value", ["*", "?", 'a","b', "a b", "ü", "a\n"])
 def test_a_value_that_would_change_what_a_role_allows_is_refused(value: str) -> None:
     with pytest.raises(DeploymentRefused, match="SEED"):
         filled("table/${SEED}", {"SEED": value})
