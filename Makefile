@@ -1,11 +1,12 @@
 PYTHON ?= python3
 PORT ?= 8000
+STAGE ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench lock clean
+.PHONY: help run chat deploy-local test check fmt bench doctor lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -18,6 +19,12 @@ $(VENV)/installed: requirements-dev.txt
 
 run: $(VENV)/installed ## Serve the app on this machine (PORT=8000)
 	@exec $(BIN)/python -m localgateway --stage local --port $(PORT)
+
+deploy-local: $(VENV)/installed ## Deploy to an emulator of AWS on this machine, and connect (KEEP=1)
+	@$(BIN)/python -m deployment.local --stage dev $(if $(KEEP),--keep)
+
+chat: $(VENV)/installed ## Talk to what `make run` serves, from another terminal
+	@exec $(BIN)/python -m wsclient chat ws://127.0.0.1:$(PORT)/api --token hello
 
 test: $(VENV)/installed ## Run every test, with branch coverage
 	@$(BIN)/coverage erase
@@ -37,6 +44,9 @@ fmt: $(VENV)/installed ## Format the code and mend what the linter can
 
 bench: $(VENV)/installed ## Measure the app over the network; prints JSON (a minute)
 	@$(BIN)/python -m benchmarks --repeat 1
+
+doctor: $(VENV)/installed ## Say what is wrong with a deployed stage (STAGE=dev); reads only
+	@$(BIN)/python -m deployment doctor --stage $(STAGE)
 
 lock: ## Lock the development requirements again, with hashes (needs uv)
 	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet --output-file requirements-dev.txt requirements-dev.in

@@ -4,33 +4,62 @@ The only importer of chalice. Handlers must be functions of this module, for Cha
 strings such as ``app.websocket_connect``; their names are those of the deployed functions.
 """
 
-import json
+from __future__ import annotations
+
 import logging
 import sys
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from chalice.app import Chalice, Response, SQSEvent, WebsocketEvent
+from chalice.app import (
+    AuthRequest,
+    Chalice,
+    ForbiddenError,
+    NotFoundError,
+    Request,
+    Response,
+    SQSEvent,
+    UnauthorizedError,
+    WebsocketEvent,
+)
 
-from chalicelib import __version__, api, bootstrap
-from chalicelib.authorizers import AuthorizerRequest, authenticate
+from chalicelib import __version__, bootstrap
+from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
+from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
+from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
-from chalicelib.errors import ConnectionGone, Unauthorized
+from chalicelib.decisions import decision_line, source_ip
+from chalicelib.errors import ConnectionGone, Forbidden, Unauthorized
+from chalicelib.http_routes import ROUTE_SCOPES, callable_routes
 from chalicelib.jobs import Task
 from chalicelib.messages import IncomingMessage
-from chalicelib.policy import AuthorizerResponse, authorizer_response
+from chalicelib.policy import (
+    AuthorizerResponse,
+    MethodArn,
+    authorizer_response,
+    rest_authorizer_response,
+)
+
+# How long API Gateway may answer for the authorizer; a view checks what may have ended meanwhile.
+HTTP_AUTHORIZER_SECONDS = 60
+
+if TYPE_CHECKING:
+    from chalicelib.api import ApiDefinition
 
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
 app.log.setLevel(logging.INFO)
 
 
-def websocket_api_definition() -> api.ApiDefinition:
+def websocket_api_definition() -> ApiDefinition:
     """Return the definition of the WebSocket API, as plain JSON data.
 
     Whatever serves or deploys this app looks up this name: it says what Chalice's decorators
     cannot (authorizer, further routes, mapping templates, stage variables, tables).
     """
+    from chalicelib import api  # noqa: PLC0415  nothing on Lambda needs it
+
     return api.definition(bootstrap.settings())
 
 
@@ -38,16 +67,43 @@ def websocket_api_definition() -> api.ApiDefinition:
 def websocket_authorizer(event: dict[str, Any], context: Any) -> AuthorizerResponse:
     """Let a handshake in or refuse it; a fault of ours is raised as what it is (500)."""
     services = bootstrap.services()
-    connection_id = (event.get("requestContext") or {}).get("connectionId")
+    method_arn = MethodArn.parse(event.get("methodArn"))
+    handshake = event.get("requestContext") or {}
+    whence = {"connection_id": handshake.get("connectionId"), "source_ip": source_ip(handshake)}
     try:
         request = AuthorizerRequest.from_event(event, services.now())
-        principal = authenticate(services.authenticators(), request)
+        principal = admit(services.authenticators(), services.allowed_origins, request)
     except Unauthorized as refusal:
-        _log("authorize", refusal.reason, connection_id=connection_id)
+        _log("authorize", refusal.reason, **whence)
         raise Exception("Unauthorized") from None  # the only text API Gateway turns into a 401
-    _log("authorize", "ok", principal.principal_id, connection_id)
-    return authorizer_response(
-        principal.principal_id, request.method_arn, "Allow", principal.context
+    except Forbidden as refusal:
+        _log("authorize", refusal.reason, refusal.principal_id, **whence)
+        return authorizer_response(refusal.principal_id, method_arn, "Deny", {})
+    _log("authorize", "ok", principal.principal_id, **whence)
+    return authorizer_response(principal.principal_id, method_arn, "Allow", principal.context())
+
+
+@app.authorizer(name="http_authorizer", ttl_seconds=HTTP_AUTHORIZER_SECONDS)
+def http_authorizer(request: AuthRequest) -> AuthorizerResponse:
+    """Say which HTTP routes a credential may call: all at once, for API Gateway keeps the answer.
+
+    Chalice's own AuthResponse cannot say "none".
+    """
+    services = bootstrap.services()
+    try:
+        given = AuthorizerRequest.from_token(request.token, services.now())
+        principal = authenticate(services.bearer_authenticators(), given)
+    except Unauthorized as refusal:
+        _log("authorize_http", refusal.reason)
+        raise Exception("Unauthorized") from None  # the only text API Gateway turns into a 401
+    routes = callable_routes(principal.scopes)
+    _log("authorize_http", "ok" if routes else "missing_scope", principal.principal_id)
+    return rest_authorizer_response(
+        principal.principal_id,
+        request.method_arn,
+        routes,
+        list(ROUTE_SCOPES),
+        principal.context(),
     )
 
 
@@ -56,12 +112,13 @@ def websocket_connect(event: WebsocketEvent) -> Response:
     """``$connect``: remember the connection, unless no authorizer has let it in."""
     services = bootstrap.services()
     connection = Connection.from_event(event.to_dict(), services.connection_ttl)
+    address = source_ip(request_context(event.to_dict(), "CONNECT"))
     if connection is None:
-        _log("connect", "no_principal", connection_id=event.connection_id)
+        _log("connect", "no_principal", connection_id=event.connection_id, source_ip=address)
         return Response(body="", status_code=401)
     services.connections.add(connection)
-    _log("connect", "ok", connection.principal_id, connection.connection_id)
-    return Response(body="", status_code=200)
+    _log("connect", "ok", connection.principal_id, connection.connection_id, address)
+    return Response(body="", status_code=200, headers=_subprotocol(event))
 
 
 @app.on_ws_disconnect(name="websocket_disconnect")
@@ -71,7 +128,8 @@ def websocket_disconnect(event: WebsocketEvent) -> None:
     principal_id = authorized_principal(request)
     if principal_id is not None:  # else it was never let in
         bootstrap.services().connections.remove(event.connection_id, principal_id)
-    _log("disconnect", str(request.get("disconnectStatusCode")), principal_id, event.connection_id)
+    status_code = str(request.get("disconnectStatusCode"))
+    _log("disconnect", status_code, principal_id, event.connection_id, source_ip(request))
 
 
 @app.on_ws_message(name="websocket_message")
@@ -102,8 +160,31 @@ def websocket_deliver(event: SQSEvent) -> None:
 if (_queue := bootstrap.queue_and_workers()) is not None:
     # Only a stage that has a queue has a function that works it.
     websocket_deliver = app.on_sqs_message(
-        queue=_queue[0], name=api.DELIVERY_FUNCTION, batch_size=1, maximum_concurrency=_queue[1]
+        queue=_queue[0], name="websocket_deliver", batch_size=1, maximum_concurrency=_queue[1]
     )(websocket_deliver)
+
+
+@app.route("/tickets", methods=["POST"], authorizer=http_authorizer, cors=True)
+def create_ticket() -> Response:
+    """Give whoever has a credential a ticket to put into the WebSocket's URL."""
+    settings, services = bootstrap.settings(), bootstrap.services()
+    if "ticket" not in settings.authenticators:
+        raise NotFoundError("This stage gives out no tickets.")
+    request = cast(Request, app.current_request)
+    principal = Principal.from_context(request.context.get("authorizer"))
+    applicant = Applicant(principal, request.headers.get("origin"), services.allowed_origins)
+    log = partial(_log, "ticket", source_ip=source_ip(request.context))
+    try:
+        issued = issue(services.tickets, applicant, services.now(), settings.ticket_seconds)
+    except Unauthorized as refusal:
+        log(refusal.reason)
+        raise UnauthorizedError("The credential has ended.") from None
+    except Forbidden as refusal:
+        log(refusal.reason, refusal.principal_id)
+        raise ForbiddenError("Not from this origin.") from None
+    log("ok", issued.principal_id)
+    body = issued.to_dict(settings.websocket_url)
+    return Response(body, headers={"Cache-Control": "no-store"})
 
 
 @app.route("/health")
@@ -112,15 +193,30 @@ def health() -> dict[str, str]:
     return {"status": "ok", "stage": bootstrap.settings().stage, "version": __version__}
 
 
+def _subprotocol(event: WebsocketEvent) -> dict[str, str | list[str]]:
+    """Answer the application's protocol, never the one that is a credential."""
+    offered = AuthorizerRequest.from_event(event.to_dict(), 0).header_list(SUBPROTOCOL_HEADER)
+    ours = bootstrap.settings().subprotocol
+    return {SUBPROTOCOL_HEADER: ours} if ours in offered else {}
+
+
 def _log(
-    decision: str, reason: str, principal_id: str | None = None, connection_id: str | None = None
+    decision: str,
+    reason: str,
+    principal_id: str | None = None,
+    connection_id: str | None = None,
+    source_ip: str | None = None,
 ) -> None:
-    # JSON, so that nothing in a principal's name can pass for a line of its own.
-    line = {"decision": decision, "reason": reason}
-    app.log.info(json.dumps(line | {"principalId": principal_id, "connectionId": connection_id}))
+    app.log.info(decision_line(decision, reason, principal_id, connection_id, source_ip))
 
 
 if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which plans or packages
     import deployment
+    from chalicelib import settings
 
-    deployment.install(app, websocket_api_definition)
+    deployment.install(
+        app,
+        websocket_api_definition,
+        credential_variables=settings.CREDENTIAL_VARIABLES,
+        demonstration_values=settings.DEMONSTRATION_VALUES,
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -18,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PORTS = {"--port 8001": 8001}
 MESSAGE = '{"action":"sendmessage","message":"hello"}'
+CLIENT = re.compile(r"^make chat|-m wsclient")
 # The caller has run these already, from the same checkout.
 DONE = {"make test", "make check"}
 
@@ -27,15 +30,18 @@ def main() -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [line.partition("#")[0].strip() for line in lines]
     servers = [command for command in commands if "make run" in command]
-    clients = [command for command in commands if command.startswith("npx wscat")]
+    clients = [command for command in lines if CLIENT.search(command)]
+    wscats = [command for command in commands if command.startswith("npx wscat")]
     first, second = servers
     with serving(first, 8000):
-        wscat(clients[0], 'message":"hello"')
-        wscat(clients[1], "Unexpected server response: 401")
+        for command in clients:
+            run_client(command)
+        wscat(wscats[0], 'message":"hello"')
         run_script()
     with serving(second, 8000):
-        wscat(clients[2], 'message":"hello"')
-    rest = [c for c in commands if c not in {*servers, *clients} and c not in DONE]
+        wscat(wscats[1], 'message":"hello"')
+    ran = {*servers, *wscats, *(command.partition("#")[0].strip() for command in clients)}
+    rest = [command for command in commands if command not in ran and command not in DONE]
     for command in rest:
         other(command)
 
@@ -86,6 +92,44 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise AssertionError(f"nothing answers at {url}")
+
+
+def run_client(line: str) -> None:
+    """Run a command of our own client; its comment says which exit code it has."""
+    say(line)
+    command, _, comment = line.partition("#")
+    if "chat" in command:
+        chat(command)
+        return
+    expected = re.search(r"exit code (\d+)", comment)
+    code = subprocess.run(shlex.split(command), cwd=ROOT, check=False, timeout=60).returncode
+    assert code == int(expected[1] if expected else 0), f"exit code {code}"
+
+
+def chat(command: str) -> None:
+    """Type a line on a terminal, see it come back, and end."""
+    ours, theirs = pty.openpty()
+    client = subprocess.Popen(
+        shlex.split(command), cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    try:
+        wait_for_text(ours, "connected")
+        os.write(ours, b"hello\r")
+        wait_for_text(ours, "delivered to 1")
+        os.write(ours, b"\x04")
+        assert client.wait(20) == 0
+    finally:
+        client.kill()
+        os.close(theirs)
+        os.close(ours)
+
+
+def wait_for_text(terminal: int, text: str) -> None:
+    """Return once a terminal has shown a text."""
+    shown = ""
+    while text not in shown:
+        assert select.select([terminal], [], [], 20)[0], shown
+        shown += os.read(terminal, 65_536).decode()
 
 
 def wscat(command: str, expected: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from benchmarks import report, server_process
+from benchmarks import cold_start, report, server_process
 from benchmarks.load import Figures
 from benchmarks.measures import MEASURES
 from benchmarks.parameters import Parameters
@@ -23,7 +23,8 @@ from benchmarks.rival import serverless_offline
 from benchmarks.server_process import Server
 from benchmarks.target import BenchmarkError, Target, say
 
-_NAMES = (*MEASURES, "start")
+_SERVED = (*MEASURES, "start")
+_NAMES = (*_SERVED, "cold-start")
 _CALIBRATED = ("connect", "echo", "broadcast")
 _DEFAULTS = Parameters()
 
@@ -59,7 +60,9 @@ def main(
     parameters = replace(_DEFAULTS, **options)
     try:
         servers = _running(Target.parse(url, headers, pid)) if url else server_process.gateway
-        names = only or [name for name in _NAMES if not (url and name == "start")]
+        names = only or (MEASURES if url else _SERVED if beside else _NAMES)
+        if "cold-start" in names and (url or beside):
+            raise BenchmarkError("cold-start measures this project's package and nothing beside it")
         result = {"machine": report.machine(), "parameters": asdict(parameters)}
         if calibrate:
             result["calibration"] = _measure(_CALIBRATED, server_process.echo_server, parameters)
@@ -99,6 +102,9 @@ def _measure_beside(names: Iterable[str], parameters: Parameters) -> dict[str, A
 def _repeated(
     name: str, servers: Servers, parameters: Parameters, *, reused: bool
 ) -> dict[str, Any]:
+    if name == "cold-start":
+        say("cold-start")
+        return cold_start.measure(parameters)
     if name == "start":
         _once(name, servers, parameters)  # fills the caches: it is the second start that counts
     # Freed memory is used again, so a server that goes on running shows its growth only once.

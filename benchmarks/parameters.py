@@ -19,6 +19,8 @@ class Parameters:
     rounds: int = 5
     """Broadcasts to each audience."""
     idle: int = 1000
+    cold_starts: int = 15
+    """Fresh processes for each figure."""
     repeat: int = 3
     echo_frame: str = '{"action":"ping","id":"$id"}'
     broadcast_frame: str = '{"action":"sendmessage","message":"$id"}'

@@ -3,10 +3,11 @@
 The three predefined routes come from Chalice's decorators and are not repeated here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from chalicelib.credential_settings import TICKET_PARAMETER
 from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
 AUTHORIZER_FUNCTION = "websocket_authorizer"
@@ -77,18 +78,45 @@ def definition(settings: Settings) -> ApiDefinition:
 def identity_sources(settings: Settings) -> list[str]:
     """Name what API Gateway must find in a handshake before it asks the authorizer.
 
+    API Gateway wants all of them and knows no "or": where credentials may come in several ways,
+    only what every way needs can be named. With none named the authorizer is always asked.
     The grammar is that of WebSocket APIs (``route.request...``); API Gateway answers 401
     by itself where one of them is missing or empty.
     """
-    if settings.authorizer == "shared_token":
-        return [f"route.request.header.{settings.shared_token_header}"]
+    ways = [way for name in settings.authenticators for way in _WAYS[name](settings)]
+    return [source for source in ways[0] if all(source in way for way in ways)]
+
+
+def _shared_token(settings: Settings) -> list[list[str]]:
+    return [[f"route.request.header.{settings.shared_token_header}"]]
+
+
+def _request_parameters(settings: Settings) -> list[list[str]]:
     sources = [
         f"route.request.header.{settings.header_auth_name}",
         f"route.request.querystring.{settings.query_string_name}",
     ]
     if settings.stage_variable_name is not None:
         sources.append(f"stageVariables.{settings.stage_variable_name}")
-    return sources
+    return [sources]
+
+
+def _credential_places(settings: Settings) -> list[list[str]]:
+    return [[place.identity_source()] for place in settings.credential_places]
+
+
+def _ticket(settings: Settings) -> list[list[str]]:
+    return [[f"route.request.querystring.{TICKET_PARAMETER}"]]
+
+
+# Each authenticator's ways to be convinced, and what a handshake must have for each of them.
+_WAYS: Mapping[str, Callable[[Settings], list[list[str]]]] = {
+    "shared_token": _shared_token,
+    "request_parameters": _request_parameters,
+    "jwt": _credential_places,
+    "api_key": _credential_places,
+    "ticket": _ticket,
+}
 
 
 def connection_table(table_name: str) -> dict[str, Any]:
@@ -129,8 +157,11 @@ def delivery_queues(name: str | None) -> list[dict[str, Any]]:
 
 
 def _example(settings: Settings) -> ExampleDefinition:
-    headers, query = {settings.shared_token_header: settings.shared_token}, {}
-    if settings.authorizer == "request_parameters":
+    headers: dict[str, str | None] = {}
+    query: dict[str, str | None] = {}
+    if "shared_token" in settings.authenticators:
+        headers = {settings.shared_token_header: settings.shared_token}
+    elif "request_parameters" in settings.authenticators:
         headers = {settings.header_auth_name: settings.header_auth_value}
         query = {settings.query_string_name: settings.query_string_value}
     return ExampleDefinition(

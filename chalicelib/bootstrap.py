@@ -4,20 +4,23 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from chalicelib.authorizers import Authenticator
+from chalicelib.authorizers.api_key import ApiKeyAuthenticator, KeyStore
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
+from chalicelib.authorizers.ticket import TicketAuthenticator, TicketStore
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
 from chalicelib.broadcast import Broadcaster, ManagementAPI, Report, Sending
 from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import Audience, ConnectionRepository
+from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
 from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConfigurationError
@@ -27,8 +30,17 @@ from chalicelib.management_api import APIGatewayManagementAPI, management_endpoi
 from chalicelib.messages import Router
 from chalicelib.metrics import DeliveryMetrics
 from chalicelib.scopes import Scopes
-from chalicelib.settings import Settings, delivery_settings, required
-from chalicelib.sqs import Queue, sqs_endpoint
+from chalicelib.secret_stores import ParameterStore, SecretsManager, SecretStore
+from chalicelib.secret_values import Secret, SecretSource, StoredSecret, literal
+from chalicelib.settings import (
+    DEMONSTRATION_VALUES,
+    LOCAL_STAGE,
+    Settings,
+    StoreName,
+    delivery_settings,
+    required,
+)
+from chalicelib.sqs import Queue
 
 # What API Gateway waits for is 29 s.
 MAX_BUDGET = 25.0
@@ -42,10 +54,20 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialStores:
+    """Where credentials are kept that are not the same for all."""
+
+    keys: KeyStore
+    tickets: TicketStore
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything a handler may use; what only some functions need is built when asked for."""
 
     authenticators: Callable[[], Sequence[Authenticator]]
+    allowed_origins: Collection[str] | None
+    tickets: TicketStore
     connections: ConnectionRepository
     management_api: Callable[[str, str], ManagementAPI]
     """By API id and stage."""
@@ -62,6 +84,11 @@ class Services:
     job_store: JobStore
     queue: TaskQueue | None
     """None where no queue is set."""
+
+    def bearer_authenticators(self) -> Sequence[Authenticator]:
+        """Return those for HTTP, whose TOKEN authorizer sees the Authorization header alone."""
+        found = (authenticator.as_bearer() for authenticator in self.authenticators())
+        return tuple(authenticator for authenticator in found if authenticator is not None)
 
     def router(self, api_id: str, stage: str, budget: float) -> Router:
         """Return what carries out the messages of one stage, within ``budget`` seconds each."""
@@ -140,24 +167,23 @@ def build(
     """Put the services together; no network, no secret and no boto3 is needed for it."""
     region = required(settings.region, "AWS_REGION")
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="table")
-    client = SignedClient(
-        settings.dynamodb_endpoint or dynamodb_endpoint(region),
-        Signer(region, "dynamodb"),
-        credentials,
-        now,
-        connect_timeout=1.0,
-        read_timeout=2.0,
+    dynamodb = _dynamodb(settings, credentials, now)
+    stores = CredentialStores(
+        keys=DynamoDBKeys(dynamodb, settings.table_name),
+        tickets=DynamoDBTickets(dynamodb, settings.table_name),
     )
-    dynamodb = DynamoDB(client, Backoff())
+    secret = secret_source(settings, credentials, now)
     return Services(
-        authenticators=cache(partial(authenticators, settings)),
+        authenticators=cache(partial(authenticators, settings, secret, stores, now)),
+        allowed_origins=settings.allowed_origins,
+        tickets=stores.tickets,
         connections=DynamoDBConnectionRepository(
             dynamodb,
             settings.table_name,
             settings.everyone_shards,
             settings.delivery.channel_shards,
         ),
-        management_api=_management_apis(settings.management_endpoint, region, credentials, now),
+        management_api=_management_apis(settings, region, credentials, now),
         executor=executor,
         now=now,
         connection_ttl=settings.connection_ttl,
@@ -165,21 +191,46 @@ def build(
         delivery=settings.delivery,
         report=DeliveryMetrics(settings.stage, now, write_metrics),
         job_store=DynamoDBJobStore(dynamodb, settings.table_name),
-        queue=_queue(settings.delivery, region, credentials, now),
+        queue=_queue(settings, region, credentials, now),
     )
 
 
+def key_store(
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float] = time.time,
+) -> DynamoDBKeys:
+    """Return the API keys of a stage, for those who manage them."""
+    return DynamoDBKeys(_dynamodb(settings, credentials, now), settings.table_name)
+
+
+def _dynamodb(
+    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+) -> DynamoDB:
+    region = required(settings.region, "AWS_REGION")
+    client = SignedClient(
+        settings.dynamodb_endpoint or settings.endpoint or public_endpoint("dynamodb", region),
+        Signer(region, "dynamodb"),
+        credentials,
+        now,
+        connect_timeout=1.0,
+        read_timeout=2.0,
+    )
+    return DynamoDB(client, Backoff())
+
+
 def _queue(
-    delivery: DeliverySettings,
+    settings: Settings,
     region: str,
     credentials: Callable[[], Credentials],
     now: Callable[[], float],
 ) -> Queue | None:
-    if delivery.queue_name is None:
+    name = settings.delivery.queue_name
+    if name is None:
         return None
-    endpoint = delivery.sqs_endpoint or sqs_endpoint(region)
+    endpoint = settings.delivery.sqs_endpoint or settings.endpoint or public_endpoint("sqs", region)
     client = SignedClient(endpoint, Signer(region, "sqs"), credentials, now, read_timeout=2.0)
-    return Queue(client, Backoff(), delivery.queue_name)
+    return Queue(client, Backoff(), name)
 
 
 def queue_and_workers() -> tuple[str, int] | None:
@@ -192,17 +243,86 @@ def queue_and_workers() -> tuple[str, int] | None:
     return None if delivery.queue_name is None else (delivery.queue_name, delivery.workers)
 
 
-def authenticators(settings: Settings) -> Sequence[Authenticator]:
+def authenticators(
+    settings: Settings, secret: SecretSource, stores: CredentialStores, now: Callable[[], float]
+) -> Sequence[Authenticator]:
     """Return the chosen authenticators; ConfigurationError where an expected value is unknown."""
-    if settings.authorizer == "shared_token":
-        return (SharedToken.from_settings(settings),)
-    return (RequestParameters.from_settings(settings),)
+    build: Mapping[str, Callable[[], Authenticator]] = {
+        "shared_token": partial(SharedToken.from_settings, settings, secret),
+        "request_parameters": partial(RequestParameters.from_settings, settings, secret),
+        "jwt": partial(jwt_authenticator, settings, secret, now),
+        "api_key": partial(
+            ApiKeyAuthenticator,
+            stores.keys,
+            settings.credential_places,
+            settings.connection_ttl,
+        ),
+        "ticket": partial(TicketAuthenticator, stores.tickets, settings.connection_ttl),
+    }
+    return tuple(build[name]() for name in settings.authenticators)
 
 
-def dynamodb_endpoint(region: str) -> str:
-    """Return DynamoDB's public endpoint of a region."""
+def jwt_authenticator(
+    settings: Settings, secret: SecretSource, now: Callable[[], float]
+) -> Authenticator:
+    """Return what verifies tokens; ConfigurationError where the package has nothing to do so."""
+    try:
+        # 100 ms, which only those pay who ask for it.
+        from chalicelib.authorizers.jwt import JwtAuthenticator
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("jwt needs PyJWT[crypto] in requirements.txt") from error
+    return JwtAuthenticator.from_settings(settings, secret, now)
+
+
+def secret_source(
+    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+) -> SecretSource:
+    """Return what makes the secret of a variable; nothing is fetched before it is used."""
+    refused = DEMONSTRATION_VALUES if settings.stage != LOCAL_STAGE else frozenset()
+    store = cache(partial(_secret_store, settings, credentials, now))
+
+    def secret(variable: str, value: str | None) -> Secret:
+        stored = settings.stored_names.get(variable)
+        if stored is None:
+            return literal(variable, value)
+        return StoredSecret(
+            f"{variable} ({stored.store} {stored.name})",
+            partial(store(stored.store).fetch, stored.name),
+            now,
+            cache_seconds=settings.secret_cache_seconds,
+            refused=refused,
+        )
+
+    return secret
+
+
+def _secret_store(
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float],
+    name: StoreName,
+) -> SecretStore:
+    region = required(settings.region, "AWS_REGION")
+    service, endpoint = "ssm", settings.ssm_endpoint
+    if name == "secret":
+        service, endpoint = "secretsmanager", settings.secrets_manager_endpoint
+    client = SignedClient(
+        endpoint or settings.endpoint or public_endpoint(service, region),
+        Signer(region, service),
+        credentials,
+        now,
+        # Current and previous value at their slowest still leave time in the authorizer's 10 s.
+        connect_timeout=1.0,
+        read_timeout=1.5,
+    )
+    store = ParameterStore if name == "parameter" else SecretsManager
+    return store(client, Backoff(deadline=1.0), now, settings.secret_rotation_seconds)
+
+
+def public_endpoint(service: str, region: str) -> str:
+    """Return the public endpoint of a service in a region."""
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://dynamodb.{region}.{suffix}"
+    return f"https://{service}.{region}.{suffix}"
 
 
 def credentials_provider(environ: Mapping[str, str]) -> Callable[[], Credentials]:
@@ -235,7 +355,7 @@ def _boto3_credentials() -> Callable[[], Credentials]:
 
 
 def _management_apis(
-    override: str | None,
+    settings: Settings,
     region: str,
     credentials: Callable[[], Credentials],
     now: Callable[[], float],
@@ -246,7 +366,9 @@ def _management_apis(
 
     @cache
     def management_api(api_id: str, stage: str) -> ManagementAPI:
-        endpoint = override or management_endpoint(api_id, stage, region)
+        endpoint = settings.management_endpoint or management_endpoint(
+            api_id, stage, region, settings.endpoint
+        )
         return APIGatewayManagementAPI(SignedClient(endpoint, signer, credentials, now))
 
     return management_api

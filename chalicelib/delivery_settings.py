@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+
+from chalicelib.environment import Reader
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 _WORKERS = re.compile(r"[2-9]|[1-9][0-9]{1,2}|1000")
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,70}")
-
-
-class Reader(Protocol):
-    """What reads variables and gathers what is wrong with them."""
-
-    def optional(self, variable: str) -> str | None: ...
-
-    def matching(self, variable: str, pattern: re.Pattern[str], default: str = "") -> str: ...
-
-    def count(self, variable: str, default: int, *, most: int) -> int: ...
-
-    def endpoint(self, variable: str) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 * PortcullisError
     * ConfigurationError    the deployment is wrong; fail at first use and have it mended
     * UnexpectedEvent       an event is not of the shape AWS documents; let it fail, admit nobody
-    * Unauthorized          no credentials, or bad ones; refuse the handshake (401)
+    * Unauthorized          no credentials, or bad ones; refuse the request (401)
+    * Forbidden             a known principal that may not do this; refuse the request (403)
     * ClientError           the sender's fault; tell it the code, keep the connection
     * ConnectionGone        the peer has left (410); forget the connection
     * PayloadTooLarge       over the 128 KiB the management API takes (413); send less
@@ -27,11 +28,20 @@ class UnexpectedEvent(PortcullisError):
 
 
 class Unauthorized(PortcullisError):
-    """The handshake is refused; ``reason`` is a stable code that holds nothing of the request."""
+    """The request is refused; ``reason`` is a stable code that holds nothing of the request."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Forbidden(PortcullisError):
+    """The principal is known and refused; ``reason`` is a stable code, as in Unauthorized."""
+
+    def __init__(self, reason: str, principal_id: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.principal_id = principal_id
 
 
 class ClientError(PortcullisError):

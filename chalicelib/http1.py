@@ -54,9 +54,11 @@ def request_head(method: str, path: str, lines: str) -> bytes:
 class ResponseParser:
     """Reads one answer, however its bytes are cut; not those to HEAD, which only say a length."""
 
-    __slots__ = ("_body", "_head", "_status", "keep_alive", "started")
+    __slots__ = ("_body", "_head", "_max_body", "_status", "keep_alive", "started")
 
-    def __init__(self) -> None:
+    def __init__(self, max_body: int = MAX_BODY_BYTES) -> None:
+        """Refuse an answer whose body has more than ``max_body`` bytes, before it is whole."""
+        self._max_body = max_body
         self.started = False
         self.keep_alive = False
         """Whether the connection can be used again; known once the answer is whole."""
@@ -107,7 +109,7 @@ class ResponseParser:
             framing[name] = framing[name] + b"," + value if name in framing else value
         options = framing.get(b"connection", b"").split(b",")
         self.keep_alive = not is_1_0 and b"close" not in map(bytes.strip, options)
-        self._body = _body(self._status, framing, is_1_0=is_1_0)
+        self._body = _body(self._status, framing, self._max_body, is_1_0=is_1_0)
         if isinstance(self._body, _UntilClose):
             self.keep_alive = False
 
@@ -119,7 +121,7 @@ class _Body(Protocol):
     def content(self) -> bytes: ...
 
 
-def _body(status: int, framing: Mapping[bytes, bytes], *, is_1_0: bool) -> "_Body":
+def _body(status: int, framing: Mapping[bytes, bytes], max_body: int, *, is_1_0: bool) -> "_Body":
     """By the rules of https://www.rfc-editor.org/rfc/rfc9112#section-6.3 ."""
     length = framing.get(b"content-length")
     coding = framing.get(b"transfer-encoding")
@@ -128,10 +130,10 @@ def _body(status: int, framing: Mapping[bytes, bytes], *, is_1_0: bool) -> "_Bod
     if coding is not None:
         if length is not None or is_1_0 or coding.strip() != b"chunked":
             raise NotHTTP("how long the body is cannot be told")
-        return _Chunked()
+        return _Chunked(max_body)
     if length is None:
-        return _UntilClose()
-    if not _LENGTH.fullmatch(length.strip()) or int(length) > MAX_BODY_BYTES:
+        return _UntilClose(max_body)
+    if not _LENGTH.fullmatch(length.strip()) or int(length) > max_body:
         raise NotHTTP("not a length")
     return _Sized(int(length))
 
@@ -155,14 +157,15 @@ class _Sized:
 
 
 class _UntilClose:
-    __slots__ = ("_received",)
+    __slots__ = ("_max_body", "_received")
 
-    def __init__(self) -> None:
+    def __init__(self, max_body: int) -> None:
+        self._max_body = max_body
         self._received = bytearray()
 
     def feed(self, data: bytes) -> bytes | None:
         self._received += data
-        if len(self._received) > MAX_BODY_BYTES:
+        if len(self._received) > self._max_body:
             raise NotHTTP("the body is too long")
         return None
 
@@ -173,9 +176,10 @@ class _UntilClose:
 class _Chunked:
     """Passes over extensions and trailers, https://www.rfc-editor.org/rfc/rfc9112#section-7.1 ."""
 
-    __slots__ = ("_content", "_missing", "_received", "_trailers")
+    __slots__ = ("_content", "_max_body", "_missing", "_received", "_trailers")
 
-    def __init__(self) -> None:
+    def __init__(self, max_body: int) -> None:
+        self._max_body = max_body
         self._content = bytearray()
         self._received = bytearray()
         self._missing = 0
@@ -217,7 +221,7 @@ class _Chunked:
         if match is None:
             raise NotHTTP("not the size of a chunk")
         size = int(match[1], 16)
-        if len(self._content) + size > MAX_BODY_BYTES:
+        if len(self._content) + size > self._max_body:
             raise NotHTTP("the body is too long")
         if size:
             self._missing = size + 2

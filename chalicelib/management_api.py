@@ -29,11 +29,13 @@ _OUTCOMES = {410: Outcome.GONE, 429: Outcome.SLOW}
 _logger = logging.getLogger(__name__)
 
 
-def management_endpoint(api_id: str, stage: str, region: str) -> str:
-    """Return where a stage's connections are managed.
+def management_endpoint(api_id: str, stage: str, region: str, emulator: str | None = None) -> str:
+    """Return where a stage's connections are managed: on AWS, or below an emulator's one URL.
 
     Never made of an event's domain name: a custom domain may map the stage to another path.
     """
+    if emulator is not None:
+        return f"{emulator.rstrip('/')}/_aws/execute-api/{api_id}/{stage}"
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return f"https://{api_id}.execute-api.{region}.{suffix}/{stage}"
 

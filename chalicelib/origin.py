@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from chalicelib.errors import ServiceUnavailable
-from chalicelib.http1 import Response, ResponseParser
+from chalicelib.http1 import MAX_BODY_BYTES, Response, ResponseParser
 
 if TYPE_CHECKING:
     import ssl
@@ -41,6 +41,7 @@ class Origin:
         *,
         connect_timeout: float = 2.0,
         read_timeout: float = 5.0,
+        max_body: int = MAX_BODY_BYTES,
         tls: ssl.SSLContext | None = None,
         look_up: Callable[..., Sequence[Any]] = socket.getaddrinfo,
         clock: Callable[[], float] = time.monotonic,
@@ -56,6 +57,7 @@ class Origin:
         """What non-blocking connections raise where they would wait."""
         self._name = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._max_body = max_body
         self._look_up = look_up
         self._clock = clock
         self._addresses: Sequence[Address] = ()
@@ -172,7 +174,7 @@ class Origin:
         return sock
 
     def _exchange(self, sock: socket.socket, request: bytes) -> Response:
-        parser = ResponseParser()
+        parser = ResponseParser(self._max_body)
         try:
             if sock.gettimeout() != self.read_timeout:
                 sock.settimeout(self.read_timeout)

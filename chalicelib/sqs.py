@@ -3,25 +3,22 @@
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from chalicelib.aws import Caller
 from chalicelib.backoff import Backoff
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
-from chalicelib.http1 import Response
+from chalicelib.json_protocol import JsonService
 
 # SendMessageBatch takes no more.
 _BATCH = 10
-_TRANSIENT = frozenset({"RequestThrottled", "ThrottlingException", "KmsThrottled"})
 
 
 class Queue:
     """One queue, by its name."""
 
     def __init__(self, client: Caller, backoff: Backoff, name: str) -> None:
-        self._client = client
+        self._service = JsonService(client, backoff, name="SQS", target="AmazonSQS", version="1.0")
         self._backoff = backoff
         self._name = name
         self._url: str | None = None
@@ -42,7 +39,7 @@ class Queue:
 
     def _send_batch(self, url: str, entries: Sequence[Mapping[str, str]]) -> None:
         for _ in self._backoff.attempts():
-            answer = self._call("SendMessageBatch", {"QueueUrl": url, "Entries": entries})
+            answer = self._service.call("SendMessageBatch", {"QueueUrl": url, "Entries": entries})
             failed = {entry["Id"]: entry for entry in answer.get("Failed") or ()}
             if any(entry.get("SenderFault") for entry in failed.values()):
                 codes = sorted({str(entry.get("Code")) for entry in failed.values()})
@@ -54,40 +51,6 @@ class Queue:
 
     def _queue_url(self) -> str:
         if self._url is None:
-            self._url = str(self._call("GetQueueUrl", {"QueueName": self._name})["QueueUrl"])
+            found = self._service.call("GetQueueUrl", {"QueueName": self._name})
+            self._url = str(found["QueueUrl"])
         return self._url
-
-    def _call(self, operation: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {
-            "content-type": "application/x-amz-json-1.0",
-            "x-amz-target": f"AmazonSQS.{operation}",
-        }
-        body = json.dumps(payload, separators=(",", ":")).encode()
-        problem = ServiceUnavailable(f"SQS: no time for {operation}")
-        for _ in self._backoff.attempts():
-            try:
-                return _answer(operation, self._client.call("POST", "/", body, headers))
-            except ServiceUnavailable as error:
-                problem = error
-        raise problem
-
-
-def _answer(operation: str, response: Response) -> dict[str, Any]:
-    try:
-        answer = json.loads(response.body)
-    except ValueError:
-        answer = None
-    if response.status == 200 and isinstance(answer, dict):
-        return answer
-    name = str(answer.get("__type", "")) if isinstance(answer, dict) else ""
-    name = name.rpartition("#")[2]
-    problem = f"SQS, {operation}: {response.status} {name}"
-    if 300 <= response.status < 500 and name not in _TRANSIENT:
-        raise ConfigurationError(problem)
-    raise ServiceUnavailable(problem)
-
-
-def sqs_endpoint(region: str) -> str:
-    """Return SQS's public endpoint of a region."""
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"https://sqs.{region}.{suffix}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chalice.awsclient import TypedAWSClient
 
-from deployment import permissions, policies, reconcile, stores
+from deployment import observability, permissions, policies, reconcile, stores
 from deployment.blueprint import Blueprint
 from deployment.errors import DeploymentRefused
+from deployment.patience import Patient
 
 
 def install() -> None:
@@ -31,7 +33,7 @@ def prepare_websocket_api(
     aws: Any, blueprint: Blueprint, deployed_api_id: str | None
 ) -> dict[str, str]:
     """Find or create the API, still without routes or stage, and return the dynamic names."""
-    client = aws._client("apigatewayv2")
+    client = Patient(aws._client("apigatewayv2"))
     api_id = deployed_api_id or _find_api(client, blueprint.api_name)
     if api_id is None:
         created = client.create_api(
@@ -56,20 +58,25 @@ def publish_websocket_api(
         path = f"path/2015-03-31/functions/{function_arns[function]}/invocations"
         return f"arn:{names['Partition']}:apigateway:{names['Region']}:lambda:{path}"
 
-    publisher = reconcile.Publisher(
-        aws._client("apigatewayv2"),
+    reconcile.Publisher(
+        Patient(aws._client("apigatewayv2")),
         names["ApiId"],
         blueprint,
         invocation_uri,
-    )
-    publisher.publish(
-        lambda authorizer_id: _sync_websocket_permissions(aws, blueprint, names, authorizer_id)
-    )
+        _WebsocketPermissions(aws, blueprint, names),
+        policies.fill_names(
+            observability.access_log_settings(blueprint),
+            lambda text: policies.substitute(text, names),
+        ),
+    ).publish()
 
 
 def sync_permissions(aws: Any, function_name: str, api_id: str, resources: Sequence[str]) -> None:
     """Allow routes and authorizers of one API, and nothing else of it, to invoke a function."""
-    _sync(aws, function_name, {"ApiId": api_id, **_surroundings(aws)}, resources)
+    names = {"ApiId": api_id, **_surroundings(aws)}
+    permissions.sync(
+        aws._client("lambda"), function_name, _principal(aws), _api_arn(names), resources
+    )
 
 
 def ensure_table(aws: Any, properties: Mapping[str, Any], tags: Mapping[str, str]) -> None:
@@ -94,22 +101,43 @@ def delete_queue(aws: Any, name: str) -> None:
     stores.delete_queue(aws._client("sqs"), name)
 
 
-def _sync_websocket_permissions(
-    aws: Any, blueprint: Blueprint, names: Mapping[str, str], authorizer_id: str
-) -> None:
-    wanted = permissions.wanted_resources(blueprint, authorizer_id)
-    for function, resources in wanted.items():
-        _sync(aws, blueprint.functions[function], names, resources)
+@dataclass(frozen=True, slots=True)
+class _WebsocketPermissions:
+    """The permissions of a blueprint's functions, where they are."""
+
+    aws: Any
+    blueprint: Blueprint
+    names: Mapping[str, str]
+
+    def allow(self, authorizer_id: str) -> None:
+        for function, resources in self._wanted(authorizer_id).items():
+            permissions.allow(
+                self.aws._client("lambda"),
+                self.blueprint.functions[function],
+                _principal(self.aws),
+                _api_arn(self.names),
+                resources,
+            )
+
+    def revoke_others(self, authorizer_id: str) -> None:
+        wanted = self._wanted(authorizer_id)
+        for function, name in self.blueprint.functions.items():
+            permissions.revoke_others(
+                self.aws._client("lambda"), name, _api_arn(self.names), wanted.get(function, ())
+            )
+
+    def _wanted(self, authorizer_id: str) -> dict[str, list[str]]:
+        return permissions.wanted_resources(self.blueprint, authorizer_id)
 
 
-def _sync(aws: Any, function: str, names: Mapping[str, str], resources: Sequence[str]) -> None:
-    api_arn = (
-        f"arn:{names['Partition']}:execute-api:{names['Region']}"
-        f":{names['AccountId']}:{names['ApiId']}"
-    )
-    suffix = aws.endpoint_dns_suffix("apigateway", names["Region"])
-    principal = aws.service_principal("apigateway", names["Region"], suffix)
-    permissions.sync(aws._client("lambda"), function, principal, api_arn, resources)
+def _principal(aws: Any) -> str:
+    suffix = aws.endpoint_dns_suffix("apigateway", aws.region_name)
+    return str(aws.service_principal("apigateway", aws.region_name, suffix))
+
+
+def _api_arn(names: Mapping[str, str]) -> str:
+    surroundings = f"{names['Region']}:{names['AccountId']}"
+    return f"arn:{names['Partition']}:execute-api:{surroundings}:{names['ApiId']}"
 
 
 def _surroundings(aws: Any) -> dict[str, str]:
@@ -122,7 +150,11 @@ def _surroundings(aws: Any) -> dict[str, str]:
 
 def _find_api(client: Any, name: str) -> str | None:
     """Return the API a deployment made before it failed, or whose record was lost."""
-    found = [it["ApiId"] for it in reconcile.items(client, "get_apis") if it["Name"] == name]
+    found = [
+        it["ApiId"]
+        for it in reconcile.items(client, "get_apis")
+        if it["Name"] == name and it["ProtocolType"] == "WEBSOCKET"
+    ]
     if len(found) > 1:
         raise DeploymentRefused(
             f"there are several WebSocket APIs named {name} ({', '.join(sorted(found))}) and "

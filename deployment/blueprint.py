@@ -18,7 +18,10 @@ CHALICE_ROUTES = {
     "$disconnect": "websocket_disconnect",
     "$default": "websocket_message",
 }
+CHALICE_EXPRESSION = "$request.body.action"
 AUTHORIZER_NAME = "websocket-authorizer"
+_INTEGRATION_TYPES = ("AWS", "AWS_PROXY")
+_ROUTE_KEYS = frozenset({"function", "integration_type", "request_templates"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +100,21 @@ def build(
     """Put a definition and Chalice's own plan together; DeploymentRefused where they disagree."""
     if CONNECT not in chalice_routes:
         raise DeploymentRefused("the app has no $connect handler, so nothing could be authorized")
+    if "authorizer" not in definition:
+        raise DeploymentRefused("the definition has no authorizer, so the API would be open")
     blueprint = Blueprint(
         app_name=app_name,
         chalice_stage=chalice_stage,
         api_name=api_name,
         stage=stage,
-        route_selection_expression=definition["route_selection_expression"],
+        route_selection_expression=definition.get("route_selection_expression", CHALICE_EXPRESSION),
         authorizer=Authorizer(
             definition["authorizer"]["function"],
-            tuple(definition["authorizer"]["identity_sources"]),
+            tuple(definition["authorizer"].get("identity_sources", ())),
         ),
-        routes=(*_chalice_routes(chalice_routes), *_own_routes(definition["routes"])),
-        stage_variables=dict(definition["stage_variables"]),
-        tables=tuple(definition["tables"]),
+        routes=(*_chalice_routes(chalice_routes), *_own_routes(definition.get("routes", {}))),
+        stage_variables=dict(definition.get("stage_variables", {})),
+        tables=tuple(definition.get("tables", ())),
         queues=tuple(definition.get("queues", ())),
         functions=dict(functions),
         tags=dict(tags),
@@ -131,14 +136,22 @@ def _chalice_routes(route_keys: Sequence[str]) -> tuple[Route, ...]:
 
 
 def _own_routes(routes: Mapping[str, Any]) -> tuple[Route, ...]:
-    return tuple(
-        Route(
-            key,
-            Integration(route["function"], route["integration_type"], route["request_templates"]),
-            authorized=False,
-        )
-        for key, route in sorted(routes.items())
+    return tuple(_own_route(key, route) for key, route in sorted(routes.items()))
+
+
+def _own_route(route_key: str, route: Mapping[str, Any]) -> Route:
+    """Read a route; what the local gateway knows and this does not is refused, not left out."""
+    if route_key in CHALICE_ROUTES:
+        raise DeploymentRefused(f"route {route_key} is Chalice's: it has a decorator")
+    unknown = sorted(route.keys() - _ROUTE_KEYS)
+    integration_type = route.get("integration_type", "AWS_PROXY")
+    if unknown or integration_type not in _INTEGRATION_TYPES:
+        what = ", ".join(unknown) or f"integration_type {integration_type}"
+        raise DeploymentRefused(f"route {route_key}: {what} cannot be deployed")
+    integration = Integration(
+        str(route.get("function")), integration_type, dict(route.get("request_templates", {}))
     )
+    return Route(route_key, integration, authorized=False)
 
 
 def _refuse_unknown_functions(blueprint: Blueprint) -> None:

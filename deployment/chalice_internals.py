@@ -6,13 +6,17 @@ Chalice promises none of them. A release that moves one is refused before anythi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import chalice
 from chalice import package
 from chalice.awsclient import TypedAWSClient
-from chalice.deploy import deployer, models, planner, sweeper
+from chalice.config import Config
+from chalice.deploy import appgraph, deployer, models, planner, swagger, sweeper
+from chalice.policy import AppPolicyGenerator
+from chalice.utils import OSUtils
 
 from deployment.errors import DeploymentRefused
 
@@ -26,13 +30,34 @@ TerraformGenerator = package.TerraformGenerator
 StringFormat = planner.StringFormat
 Variable = planner.Variable
 
+TemplateMergePostProcessor = package.TemplateMergePostProcessor
+
+# Without effect where what they delete is gone already.
+DELETING_CALLS = (
+    "delete_function",
+    "delete_log_group",
+    "delete_rest_api",
+    "delete_role",
+    "delete_websocket_api",
+    "remove_lambda_event_source",
+)
+
 RELIED_ON: dict[type, tuple[str, ...]] = {
     BuildStage: ("execute",),
     PlanStage: ("execute", "_plan_websocketapi"),
     ResourceSweeper: ("_plan_deletion", "_delete_log_group", "_delete_lambda_function"),
     SAMTemplateGenerator: ("generate", "_generate_websocketapi"),
-    TerraformGenerator: ("_generate_websocketapi",),
-    TypedAWSClient: ("_client", "region_name", "delete_log_group", "log_group_exists"),
+    TerraformGenerator: ("generate",),
+    TemplateMergePostProcessor: ("process",),
+    TypedAWSClient: (
+        "_client",
+        "endpoint_dns_suffix",
+        "log_group_exists",
+        "partition_name",
+        "region_name",
+        "service_principal",
+        *DELETING_CALLS,
+    ),
     models.WebsocketAPI: (),
     models.ManagedIAMRole: (),
     models.LambdaFunction: (),
@@ -101,12 +126,26 @@ def verify() -> None:
         )
 
 
+def model(config: Config, stage: str) -> list[Any]:
+    """Return Chalice's model of a stage, with policies and routes but without a package."""
+    application = appgraph.ApplicationGraphBuilder().build(config, stage)
+    resources: list[Any] = appgraph.DependencyBuilder().build_dependencies(application)
+    steps = [
+        deployer.InjectDefaults(),
+        deployer.PolicyGenerator(AppPolicyGenerator(OSUtils()), OSUtils()),
+        deployer.SwaggerBuilder(swagger.TemplatedSwaggerGenerator()),
+    ]
+    deployer.BuildStage(steps).execute(config, resources)
+    return resources
+
+
 def wrap(owner: type, name: str, wrapper: Callable[..., Any]) -> None:
     """Replace a method by ``wrapper(original, self, ...)``, once however often it is asked for."""
     original = getattr(owner, name)
     if getattr(original, "__portcullis__", False):
         return
 
+    @functools.wraps(original)
     def replacement(self: Any, *args: Any, **kwargs: Any) -> Any:
         return wrapper(original, self, *args, **kwargs)
 

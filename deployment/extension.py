@@ -7,7 +7,8 @@ by name, so wrapping methods of its classes is enough for ``chalice deploy``, ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,17 @@ from chalice.app import Chalice
 from chalice.config import Config
 from chalice.deploy import models
 
-from deployment import aws_calls, blueprint, chalice_internals, options, plan, removal, template
+from deployment import (
+    aws_calls,
+    blueprint,
+    bytecode,
+    chalice_internals,
+    observability_plan,
+    options,
+    plan,
+    removal,
+    template,
+)
 from deployment.blueprint import Blueprint
 from deployment.chalice_internals import wrap
 from deployment.errors import DeploymentRefused
@@ -23,13 +34,35 @@ from deployment.naming import log_group
 
 Definition = Callable[[], Mapping[str, Any]]
 
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Variables that hold a credential where they are set, and values that are in documents."""
+
+    variables: frozenset[str] = frozenset()
+    demonstration_values: frozenset[str] = field(default=frozenset(), repr=False)
+
+
 _definitions: WeakKeyDictionary[Chalice, Definition] = WeakKeyDictionary()
+_credentials: WeakKeyDictionary[Chalice, Credentials] = WeakKeyDictionary()
 
 
-def install(app: Chalice, definition: Definition) -> None:
-    """Have Chalice deploy ``app`` as ``definition()`` says; refuses a Chalice it does not know."""
+def install(
+    app: Chalice,
+    definition: Definition,
+    *,
+    credential_variables: Iterable[str] = (),
+    demonstration_values: Iterable[str] = (),
+) -> None:
+    """Have Chalice deploy ``app`` as ``definition()`` says; refuses a Chalice it does not know.
+
+    The doctor looks at ``credential_variables`` and warns of ``demonstration_values``.
+    """
     chalice_internals.verify()
     _definitions[app] = definition
+    _credentials[app] = Credentials(
+        frozenset(credential_variables), frozenset(demonstration_values)
+    )
     wrap(chalice_internals.BuildStage, "execute", _build)
     wrap(chalice_internals.PlanStage, "execute", plan.execute)
     wrap(chalice_internals.PlanStage, "_plan_websocketapi", plan.plan_websocket_api)
@@ -40,9 +73,17 @@ def install(app: Chalice, definition: Definition) -> None:
         "_generate_websocketapi",
         template.generate_websocket_api,
     )
-    wrap(chalice_internals.TerraformGenerator, "_generate_websocketapi", _refuse_terraform)
+    wrap(chalice_internals.TemplateMergePostProcessor, "process", template.finish)
+    wrap(chalice_internals.TerraformGenerator, "generate", _refuse_terraform)
     aws_calls.install()
+    observability_plan.install()
     removal.install()
+    bytecode.install()
+
+
+def credentials_of(app: Chalice) -> Credentials:
+    """Return what the app has said of its credentials."""
+    return _credentials.get(app, Credentials())
 
 
 def _build(
@@ -92,7 +133,7 @@ def _complete_log_groups(resources: Sequence[Any]) -> None:
         function.log_group.log_group_name = log_group(function.function_name)
 
 
-def _refuse_terraform(original: Callable[..., None], generator: Any, *args: Any) -> None:
+def _refuse_terraform(original: Callable[..., Any], generator: Any, *args: Any) -> Any:
     if _definitions.get(generator._config.chalice_app) is None:
         return original(generator, *args)
     raise DeploymentRefused(

@@ -8,9 +8,7 @@ from typing import Any
 from chalice.deploy import models
 
 from deployment.chalice_internals import Variable
-
-# A function's resource policy holds 20 KB, about fifty statements.
-MOST_STATEMENTS = 25
+from deployment.permissions import MOST_STATEMENTS
 
 
 def narrow_permissions(plan: Any, resources: Sequence[Any]) -> None:

@@ -9,14 +9,23 @@ from typing import Any
 
 from deployment.blueprint import Blueprint
 
+# A function's resource policy holds 20 KB, about fifty statements.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MOST_STATEMENTS = 25
+
 
 def wanted_resources(blueprint: Blueprint, authorizer_id: str) -> dict[str, list[str]]:
     """Return, by Chalice's resource, what invokes it: the ends of ARNs after the API's id."""
-    wanted: dict[str, list[str]] = {blueprint.authorizer.function: [f"authorizers/{authorizer_id}"]}
+    routes: dict[str, list[str]] = {}
     for route in blueprint.routes:
-        wanted.setdefault(route.integration.function, []).append(
+        routes.setdefault(route.integration.function, []).append(
             f"{blueprint.stage}/{route.route_key}"
         )
+    wanted = {
+        function: found if len(found) <= MOST_STATEMENTS else [f"{blueprint.stage}/*"]
+        for function, found in routes.items()
+    }
+    wanted.setdefault(blueprint.authorizer.function, []).append(f"authorizers/{authorizer_id}")
     return wanted
 
 
@@ -27,6 +36,14 @@ def sync(
 
     ``api_arn`` ends in the API's id. What is new is added before what is stale goes.
     """
+    allow(client, function, principal, api_arn, resources)
+    revoke_others(client, function, api_arn, resources)
+
+
+def allow(
+    client: Any, function: str, principal: str, api_arn: str, resources: Sequence[str]
+) -> None:
+    """Allow an API's ``resources`` to invoke a function, beside what may already."""
     wanted = {f"{api_arn}/{resource}" for resource in resources}
     present = _statements_of(client, function, api_arn)
     for source_arn in sorted(wanted - set(present.values())):
@@ -37,7 +54,12 @@ def sync(
             Principal=principal,
             SourceArn=source_arn,
         )
-    for statement_id, source_arn in present.items():
+
+
+def revoke_others(client: Any, function: str, api_arn: str, resources: Sequence[str]) -> None:
+    """Take from an API what it may invoke a function for beside its ``resources``."""
+    wanted = {f"{api_arn}/{resource}" for resource in resources}
+    for statement_id, source_arn in _statements_of(client, function, api_arn).items():
         if source_arn not in wanted:
             client.remove_permission(FunctionName=function, StatementId=statement_id)
 

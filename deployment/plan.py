@@ -12,7 +12,7 @@ from typing import Any
 
 from chalice.deploy import models
 
-from deployment import http_api, policies
+from deployment import http_api, observability_plan, policies
 from deployment.blueprint import Blueprint
 from deployment.chalice_internals import KEPT_CALLS, REPLACED_CALLS, StringFormat, Variable
 from deployment.errors import DeploymentRefused
@@ -28,8 +28,10 @@ def execute(original: Callable[..., Any], stage: Any, resources: Sequence[Any]) 
     fill_policies(resources, blueprint, as_string_format)
     plan = original(stage, resources)
     first, messages = _preamble(stage, resources, blueprint)
-    plan.instructions[:0] = first
-    plan.messages.update(messages)
+    conditions, condition_messages = observability_plan.first(blueprint)
+    last, last_messages = observability_plan.last(blueprint, as_string_format)
+    plan.instructions[:] = [*conditions, *first, *plan.instructions, *last]
+    plan.messages.update({**messages, **condition_messages, **last_messages})
     http_api.narrow_permissions(plan, resources)
     return plan
 
@@ -46,6 +48,7 @@ def fill_policies(
     resources: Sequence[Any], blueprint: Blueprint, fill_text: policies.FillText
 ) -> None:
     """Fill the names in the policy of every role that has a file of its own."""
+    _refuse_shared_roles(resources)
     for function in resources:
         policy = _own_policy(function)
         if policy is not None:
@@ -53,6 +56,21 @@ def fill_policies(
                 blueprint, function.resource_name, function.environment_variables
             )
             policy.document = policies.fill(policy.document, values, fill_text)
+
+
+def _refuse_shared_roles(resources: Sequence[Any]) -> None:
+    """A role of several functions could name the log group of one only."""
+    owners: dict[int, list[str]] = {}
+    for function in resources:
+        policy = _own_policy(function)
+        if policy is not None and policies.names(policy.document) - policies.DYNAMIC:
+            owners.setdefault(id(policy), []).append(function.resource_name)
+    shared = sorted(name for names in owners.values() if len(names) > 1 for name in names)
+    if shared:
+        raise DeploymentRefused(
+            f"{', '.join(shared)} share a role whose policy has names to fill: give each function "
+            "an iam_policy_file of its own under lambda_functions in config.json"
+        )
 
 
 def _own_policy(function: Any) -> Any:

@@ -20,7 +20,9 @@ from deployment.naming import log_group
 DYNAMIC = frozenset({"ApiId", "Partition", "Region", "AccountId"})
 # IAM's own variables have a colon (``${aws:username}``) and are left alone.
 DYNAMIC_NAME = re.compile(r"\$\{(\w+)\}")
-_SAFE_VALUE = re.compile(r"[A-Za-z0-9_.,:/@+=?${}-]+")
+# No wildcard but for the end of a secret's ARN, which is not known.
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9_.,:/@+=${}-]+")
+_UNKNOWN_END = "-??????"
 
 FillText = Callable[[str], Any]
 
@@ -91,21 +93,22 @@ def _secret_arn(name: str) -> str:
         return name
     # Six characters that Secrets Manager chooses:
     # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
-    return _arn("secretsmanager", f"secret:{name}-??????")
+    return _arn("secretsmanager", f"secret:{name}{_UNKNOWN_END}")
 
 
-def _names(value: object) -> set[str]:
+def names(value: object) -> set[str]:
+    """Return the names in the texts of a piece of JSON."""
     if isinstance(value, str):
         return set(DYNAMIC_NAME.findall(value))
     if isinstance(value, Mapping):
-        return set().union(*map(_names, value.values()), *map(_names, value))
+        return set().union(*map(names, value.values()), *map(names, value))
     if isinstance(value, list):
-        return set().union(*map(_names, value))
+        return set().union(*map(names, value))
     return set()
 
 
 def _is_needed(statement: Mapping[str, Any], known: frozenset[str]) -> bool:
-    unknown = _names(statement) - known
+    unknown = names(statement) - known
     if unknown and statement.get("Effect") != "Allow":
         raise DeploymentRefused(f"a policy denies something of {', '.join(sorted(unknown))}")
     return not unknown
@@ -126,6 +129,6 @@ def _value(match: re.Match[str], values: Mapping[str, str]) -> str:
     value = values.get(match[1])
     if value is None:
         return match[0]
-    if not _SAFE_VALUE.fullmatch(value):
+    if not _SAFE_VALUE.fullmatch(value.removesuffix(_UNKNOWN_END)):
         raise DeploymentRefused(f"{match[1]} has a character that would change what a role allows")
     return value

@@ -1,8 +1,9 @@
 """``chalice package``: the same API in CloudFormation.
 
-Chalice's own resources keep their logical ids, so that ``--merge-template`` files still fit. The
-id of the Deployment holds a hash of what it takes a snapshot of: a Deployment never changes, so
-with a fixed id an update of the stack would leave the stage on the old one.
+Chalice's own resources keep their logical ids, so that ``--merge-template`` files still fit. Last
+of all the Deployment gets an id with a hash of what it takes a snapshot of, merged in or not: a
+Deployment never changes, so with a fixed id an update of the stack would leave the stage on the
+old one.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ from typing import Any
 from chalice.deploy import models
 from chalice.utils import to_cfn_resource_name
 
-from deployment import http_api, permissions, plan, policies
+from deployment import (
+    http_api,
+    observability,
+    observability_template,
+    permissions,
+    plan,
+    policies,
+)
 from deployment.blueprint import AUTHORIZER_NAME, CHALICE_ROUTES, Blueprint, Route
 from deployment.errors import DeploymentRefused
 from deployment.naming import log_group
-from deployment.reconcile import stage_settings
+from deployment.reconcile import content_description, stage_settings
 
 Resources = dict[str, Any]
 
 API = {"Ref": "WebsocketAPI"}
 AUTHORIZER = "WebsocketAuthorizerOnConnect"
 DEPLOYMENT = "WebsocketAPIDeployment"
+_CONNECT_ROUTE = "WebsocketConnectRoute"
 _INVOKE_PERMISSION = "AWS::Lambda::Permission"
 _DYNAMIC = {
     "ApiId": "${WebsocketAPI}",
@@ -48,6 +57,8 @@ def generate(original: Callable[..., Any], generator: Any, resources: Sequence[A
     _add(found, _tables(blueprint))
     _add(found, _queues(blueprint))
     _give_log_groups(found, resources)
+    _await_queues(found, blueprint)
+    _add(found, observability_template.resources(blueprint, found, _DYNAMIC))
     _narrow_http_permissions(found, resources)
     return template
 
@@ -79,7 +90,28 @@ def generate_websocket_api(
     for route in blueprint.routes:
         _complete_route(found, route)
     _replace_permissions(found, blueprint, principal)
-    _publish(found, blueprint)
+    found[DEPLOYMENT]["Properties"]["Description"] = content_description(blueprint)
+    access_log = policies.fill_names(observability.access_log_settings(blueprint), as_sub)
+    if access_log:
+        found["WebsocketAPIStage"]["DependsOn"] = observability_template.ACCESS_LOG_GROUP
+    found["WebsocketAPIStage"]["Properties"] |= {
+        **stage_settings(blueprint, access_log),
+        "Tags": dict(blueprint.tags),
+    }
+
+
+def finish(
+    original: Callable[..., None], processor: Any, template: Any, *args: Any, **kwargs: Any
+) -> None:
+    """Merge as Chalice does, then see that ``$connect`` is still closed, and publish."""
+    original(processor, template, *args, **kwargs)
+    found: Resources = template.get("Resources", {})
+    if AUTHORIZER not in found:
+        return
+    connect = found[_CONNECT_ROUTE]["Properties"]
+    if connect.get("AuthorizationType") not in ("CUSTOM", "AWS_IAM"):
+        raise DeploymentRefused("the merged template takes the authorizer from $connect")
+    _publish(found)
 
 
 def _refuse_unknown_shape(found: Resources, blueprint: Blueprint) -> None:
@@ -188,8 +220,8 @@ def _permission(function_id: str, api_id: str, resource: str, principal: str) ->
     }
 
 
-def _publish(found: Resources, blueprint: Blueprint) -> None:
-    """Give the Deployment an id that changes with what it publishes, and the stage its settings."""
+def _publish(found: Resources) -> None:
+    """Give the Deployment an id that changes with what it publishes, and move the stage to it."""
     snapshot = {
         name: it["Properties"] for name, it in found.items() if it["Type"] in _SNAPSHOT_TYPES
     }
@@ -199,11 +231,7 @@ def _publish(found: Resources, blueprint: Blueprint) -> None:
     deployment["DependsOn"] = sorted(routes)
     # What a stack no longer has is deleted after the stage has moved on.
     found[deployment_id] = deployment
-    found["WebsocketAPIStage"]["Properties"] |= {
-        "DeploymentId": {"Ref": deployment_id},
-        **stage_settings(blueprint),
-        "Tags": dict(blueprint.tags),
-    }
+    found["WebsocketAPIStage"]["Properties"]["DeploymentId"] = {"Ref": deployment_id}
 
 
 _SNAPSHOT_TYPES = {
@@ -215,7 +243,8 @@ _SNAPSHOT_TYPES = {
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+    text = json.dumps(value, sort_keys=True, default=str)  # a merged YAML file may hold dates
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _tables(blueprint: Blueprint) -> Resources:
@@ -232,13 +261,30 @@ def _queues(blueprint: Blueprint) -> Resources:
     made: Resources = {}
     for it in blueprint.queues:
         properties = policies.fill_names(dict(it), as_sub)
-        made[f"{to_cfn_resource_name(it['QueueName'])}Queue"] = {
+        made[_queue_id(it)] = {
             "Type": "AWS::SQS::Queue",
             # Those before may be its dead letter queue.
             **({"DependsOn": list(made)} if made else {}),
             "Properties": {**properties, "Tags": _tag_list(blueprint)},
         }
     return made
+
+
+def _queue_id(properties: Mapping[str, Any]) -> str:
+    return f"{to_cfn_resource_name(properties['QueueName'])}Queue"
+
+
+def _await_queues(found: Resources, blueprint: Blueprint) -> None:
+    """Have what reads a queue name the resource, not an ARN: it is not there before the queue."""
+    arns = {
+        f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{it['QueueName']}": it
+        for it in blueprint.queues
+    }
+    for function in found.values():
+        for event in function["Properties"].get("Events", {}).values():
+            queue = arns.get(str(event["Properties"].get("Queue", {}).get("Fn::Sub")))
+            if event["Type"] == "SQS" and queue is not None:
+                event["Properties"]["Queue"] = {"Fn::GetAtt": [_queue_id(queue), "Arn"]}
 
 
 def _tag_list(blueprint: Blueprint) -> list[dict[str, str]]:

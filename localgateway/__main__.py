@@ -92,9 +92,15 @@ _PORT = click.IntRange(0, 65_535)
     default="once",
     help="How often a queue's message is delivered: SQS promises once at least.",
 )
+@click.option(
+    "--all-cpus",
+    is_flag=True,
+    help="Run on every CPU. By default on one at a time, which is faster, except for functions "
+    "that compute in native code or start programs that do.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
 def main(**options: Any) -> None:
-    r"""Serve a Chalice app's WebSocket API, management API and HTTP routes on one port.
+    """Serve a Chalice app's WebSocket API, management API and HTTP routes on one port.
 
     The app runs unmodified, with API Gateway's own semantics and an embedded engine for DynamoDB
     and SQS; it needs no AWS account. Queue handlers and schedules run, too. Handlers run in this
@@ -105,7 +111,7 @@ def main(**options: Any) -> None:
       python -m localgateway --stage local
       python -m localgateway --project-dir ../chat --template out/sam.json --reload
       python -m localgateway --limit idle_timeout=5 --disconnects never
-    """
+    """  # noqa: D301 - click wants the character, and no blank line in its paragraph
     log.configure(options["log_format"], sys.stderr)
     _raise_file_limit()
     reload = options.pop("reload")

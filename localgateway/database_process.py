@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import re
 import shutil
@@ -78,6 +79,17 @@ class Engine:
         transport.abort()
 
 
+def share_names() -> None:
+    """Have all JSON read in this process share its members' names.
+
+    Every item brings copies of its attributes' names: a seventh of what a table takes.
+    """
+    # What json.loads uses; MiniStack reads requests with nothing else.
+    json._default_decoder = json.JSONDecoder(  # type: ignore[attr-defined]
+        object_pairs_hook=lambda pairs: {sys.intern(name): value for name, value in pairs}
+    )
+
+
 def _service() -> _Service:
     """Return DynamoDB as MiniStack implements it; the region is that of the credential."""
     from ministack.core.responses import set_request_region
@@ -111,6 +123,7 @@ def _end_with_parent() -> None:
 def main(port: int) -> None:
     """Serve on 127.0.0.1 until the parent has gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    share_names()
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))

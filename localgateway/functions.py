@@ -16,6 +16,8 @@ from localgateway.workers import MAX_THREADS, Workers
 Handler = Callable[[Event, Any], Any]
 
 _MEMORY_MB = 128
+_FEW_WAITING = 16
+_PAUSE_SECONDS = 0.001
 
 
 class Functions:
@@ -42,6 +44,12 @@ class Functions:
             logger.error("%s is still running after %g s", name, self._timeout)
             message = f"Task timed out after {self._timeout:.2f} seconds"
             raise FunctionTimedOut(name, message, "Sandbox.Timedout") from None
+
+    async def ready(self) -> None:
+        """Return when few invocations wait for a thread, and the caller's last one is counted."""
+        await asyncio.sleep(0)
+        while self._workers.waiting > _FEW_WAITING:
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Take no more invocations; those that run are not waited for."""

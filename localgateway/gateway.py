@@ -148,6 +148,10 @@ class Gateway:
         """Unregister a socket: posts to it are 410 from now on. True the first time only."""
         return self.peers.pop(peer.connection.connection_id, None) is not None
 
+    async def functions_are_ready(self) -> None:
+        """Return when few invocations wait for a thread."""
+        await self._functions.ready()
+
     async def disconnect(self, connection: Connection, status_code: int, reason: str) -> None:
         """Tell the app that a connection has ended; best effort, as on AWS."""
         started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -10,10 +11,12 @@ from urllib.parse import parse_qsl
 
 from localgateway.events import Pairs
 
+_SCHEME_AND_AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A whole request; ``target`` is what stood in the request line, names keep their casing."""
+    """A whole request; ``target`` is path and query, and headers keep their casing."""
 
     method: str
     target: str
@@ -58,6 +61,18 @@ class HttpResponse:
             raise ValueError("a response header has a line break or a NUL in it")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
         return head + self.body if with_body and has_body else head
+
+
+def origin_form(target: str) -> str:
+    """Return a request's target without scheme and authority, which a server must accept.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+    """
+    absolute = _SCHEME_AND_AUTHORITY.match(target)
+    if absolute is None:
+        return target
+    rest = target[absolute.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def is_signed(request: HttpRequest) -> bool:

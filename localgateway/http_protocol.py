@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httptools
 
-from localgateway.http_messages import HttpRequest, HttpResponse, json_response
+from localgateway.http_messages import HttpRequest, HttpResponse, json_response, origin_form
 from localgateway.limits import Limits
 from localgateway.log import logger
 
@@ -21,6 +21,9 @@ _TOO_LARGE_BODY = json_response(413, {"message": "Request Too Long"})
 _TOO_LARGE_HEADERS = json_response(431, {"message": "Request headers are too large"})
 _INTERNAL_SERVER_ERROR = json_response(500, {"message": "Internal server error"})
 _KEEP_ALIVE_SECONDS = 75.0
+# A parser and its protocol refer to each other: with this one in its place both are freed at once,
+# not when the collector comes by, which may be never in a gateway with thousands of idle clients.
+_SPENT = httptools.HttpRequestParser(None)
 
 
 class Host(Protocol):
@@ -59,7 +62,7 @@ class HttpProtocol(asyncio.Protocol):
         self._answering = False
         self._upgrading = False
         self._afterwards: Callable[[], None] | None = None
-        """What to do once all requests before it are answered: an upgrade, or a refusal."""
+        """What to do once all requests before it are answered: an upgrade, or say something."""
         self._source_ip = ""
         self._refused = False
         self._head_size = 0
@@ -121,6 +124,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.transport is not None:
             self._server.transports.discard(self.transport)
         self.transport = None
+        self._parser = _SPENT
 
     # What the parser calls.
 
@@ -151,8 +155,11 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(_TOO_LARGE_HEADERS)
         elif self._announced() > self._limits.request_body_size:
             self._refuse(_TOO_LARGE_BODY)
-        elif any(k.lower() == "expect" for k, _ in self._headers) and self.transport:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif self._expects_continue():
+            if self._answering:
+                self._afterwards = self._continue
+            else:
+                self._continue()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, up to the limit."""
@@ -166,16 +173,19 @@ class HttpProtocol(asyncio.Protocol):
         self._head_size = 0
         if self._refused:
             return
+        self._afterwards = None  # its body has come without
         method = self._parser.get_method().decode("latin-1")
         request = HttpRequest(
             method,
-            self._target.decode("latin-1"),
+            origin_form(self._target.decode("latin-1")),
             tuple(self._headers),
             bytes(self._body),
             self._source_ip,
         )
         self.deadline = math.inf
-        if self._parser.should_upgrade() and _wants_websocket(request):
+        # RFC 9110, 7.8: a client of HTTP/1.0 cannot ask for an upgrade.
+        is_1_1 = self._parser.get_http_version() == "1.1"
+        if is_1_1 and self._parser.should_upgrade() and _wants_websocket(request):
             self._handshake = request
             return
         keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
@@ -209,7 +219,16 @@ class HttpProtocol(asyncio.Protocol):
         if self.transport is not None and self._writable.is_set():
             self.transport.resume_reading()
         if self._afterwards is not None:
-            self._afterwards()
+            afterwards, self._afterwards = self._afterwards, None
+            afterwards()
+
+    def _expects_continue(self) -> bool:
+        is_1_1 = self._parser.get_http_version() == "1.1"
+        return is_1_1 and any(name.lower() == "expect" for name, _ in self._headers)
+
+    def _continue(self) -> None:
+        if self.transport is not None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _announced(self) -> int:
         """Return the body's size as the request says it; 0 where it says none."""
@@ -256,6 +275,7 @@ class HttpProtocol(asyncio.Protocol):
         finally:
             # Of no account once this is a WebSocket; a refused client must take its answer in time.
             self._expect_request(self._limits.close_timeout)
+            self._parser = _SPENT
 
     def _refuse(self, response: HttpResponse) -> None:
         if self._refused:

@@ -36,6 +36,7 @@ class Options:
     disconnects: str
     deliveries: str
     log_format: str
+    all_cpus: bool
 
     def check(self) -> None:
         """Raise ``StartError`` for a stage name API Gateway would refuse."""

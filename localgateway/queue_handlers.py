@@ -47,7 +47,7 @@ class QueueHandlers:
             queues = await _create(sqs, definitions, sources)
         except QueueCallFailed as error:
             await sqs.close()
-            raise StartError(f"queues: {error}") from error
+            raise StartError(f"the queues at {sqs.endpoint_url}: {error}") from error
         except StartError:
             await sqs.close()
             raise
@@ -118,6 +118,8 @@ async def _created(sqs: Sqs, name: str, attributes: Mapping[str, str]) -> Queue:
         payload = {"QueueName": name, "Attributes": dict(attributes)}
         return await _described(sqs, name, (await sqs.call("CreateQueue", payload))["QueueUrl"])
     except QueueCallFailed as error:
+        if not error.code:
+            raise  # it is the engine that is wrong, not the queue
         found = await _found(sqs, name) if error.code in _EXISTS else None
         if found is None:
             raise StartError(f"queue {name}: {error}") from error

@@ -28,6 +28,7 @@ from localgateway.http_routes import HttpRoutes
 from localgateway.lambda_api import LambdaApi
 from localgateway.limits import Limits
 from localgateway.log import logger
+from localgateway.one_cpu import is_possible, stay_on_one_cpu
 from localgateway.options import DELIVERIES, DISCONNECTS, Options
 from localgateway.project import (
     Project,
@@ -52,7 +53,7 @@ def run(options: Options, environ: MutableMapping[str, str]) -> None:
     options.check()
     limits = Limits.parse(options.limit)
     template = Template.read(options.templates)
-    with closing(_listen(options.host, options.port)) as listener:
+    with closing(listen(options.host, options.port)) as listener:
         address = f"{_reachable(options.host)}:{listener.getsockname()[1]}"
         # The engine starts while the app is imported: that takes about as long.
         with Engines(options) as engines:
@@ -151,7 +152,9 @@ async def _serve(
         options, project, stage, functions, server=server, engines=engines, queues=queues
     )
     await server.start(listener)
-    schedules = asyncio.create_task(run_schedules(project.schedules, functions, stage))
+    beside = [asyncio.create_task(run_schedules(project.schedules, functions, stage))]
+    if not options.all_cpus and is_possible():
+        beside.append(asyncio.create_task(stay_on_one_cpu()))
     gc.freeze()  # what start-up made is never collected: spare the collector looking at it again
     worked = [(each.queue_name, each.function) for each in project.event_sources]
     click.echo(
@@ -166,8 +169,9 @@ async def _serve(
     )
     await stop.wait()
     click.echo("stopping")
-    schedules.cancel()
-    await asyncio.gather(schedules, return_exceptions=True)
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
     if handlers is not None:
         await handlers.stop()
     await server.stop()
@@ -221,7 +225,8 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections already; raises ``StartError`` for a taken port."""
     if not _is_loopback(host):
         logger.warning("%s can be reached from other machines; anybody there can use the app", host)
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -28,6 +28,7 @@ class Sqs:
         parts = urlsplit(endpoint_url)
         if parts.scheme != "http" or parts.hostname is None:
             raise StartError(f"the queues at {endpoint_url}: write http://HOST:PORT")
+        self.endpoint_url = endpoint_url
         self._address = (parts.hostname, parts.port or 80)
         scope = f"local/20260101/{region}/sqs/aws4_request"
         self._head = (

@@ -26,6 +26,8 @@ _NO_STATUS = "Client-side close frame status not set"
 _SLICE = 1024
 """Bytes read at once, before looking whether the client is sending more than is handled."""
 
+_NOTHING = memoryview(b"")
+
 _quiet = logging.getLogger("localgateway.websocket")
 _quiet.setLevel(logging.WARNING)
 
@@ -34,7 +36,7 @@ class WebSocketPeer(asyncio.Protocol):
     """One client, from 101 to the end of its TCP connection."""
 
     __slots__ = (
-        "_closing",
+        "_ending",
         "_failed",
         "_fragments",
         "_gateway",
@@ -68,9 +70,9 @@ class WebSocketPeer(asyncio.Protocol):
         self._protocol.extensions = list(extensions)
         self._transport: asyncio.Transport | None = None
         self._fragments: bytearray | None = None
-        self._unread = memoryview(b"")
+        self._unread = _NOTHING
         self._in_flight = 0
-        self._closing = False
+        self._ending: asyncio.TimerHandle | None = None
         self._failed = False
 
     def take_over(self, transport: asyncio.Transport, response: bytes, rest: bytes) -> None:
@@ -105,6 +107,8 @@ class WebSocketPeer(asyncio.Protocol):
         if self._transport is not None:
             self._server.transports.discard(self._transport)
         self._transport = None
+        if self._ending is not None:
+            self._ending.cancel()  # it would keep all of this in memory
         self._left(CloseCode.ABNORMAL_CLOSURE, "")
 
     # What the gateway calls.
@@ -144,6 +148,8 @@ class WebSocketPeer(asyncio.Protocol):
                     self._frame_received(event)
             self._refuse_endless_compression()
             self._after_receiving()
+        if not self._unread:
+            self._unread = _NOTHING  # an empty view of what was received would keep all of that
         self._pause_or_resume()
 
     def _pause_or_resume(self) -> None:
@@ -244,11 +250,11 @@ class WebSocketPeer(asyncio.Protocol):
 
     def _end_soon(self) -> None:
         """Drop the client if it does not finish the closing handshake by itself."""
-        if not self._closing and self._transport is not None:
-            self._closing = True
+        if self._ending is None and self._transport is not None:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._gateway.limits.close_timeout, self._transport.abort)
+            seconds = self._gateway.limits.close_timeout
+            self._ending = loop.call_later(seconds, self._transport.abort)
 
     def _left(self, code: int, reason: str) -> None:
         if self._gateway.forget(self):
-            self._server.spawn(self._gateway.disconnect(self.connection, code, reason))
+            self._server.tell_of_end(self.connection, code, reason)

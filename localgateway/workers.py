@@ -3,7 +3,8 @@
 Python runs one thread at a time, and dozens that all want to compute only hinder each other: eight
 threads answer 1.5 times as many messages as sixty-four. But functions that wait (for a database,
 for a colleague at a breakpoint) must not keep others from starting, as on Lambda they do not. So a
-thread is added whenever a call has waited for one for a moment, and surplus ones end when idle.
+thread is added whenever a call has waited for one for a moment, unless the process was busy all the
+while: then it is the interpreter that is waited for. Surplus threads end when idle.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +22,11 @@ BASE_THREADS = 8
 MAX_THREADS = 1000
 """AWS runs as many at once in a new account."""
 _PATIENCE_SECONDS = 0.01
-_IDLE_SECONDS = 10.0
+_PATIENCE_WITH_PROGRESS_SECONDS = 0.05
+"""While calls are started, if not at once, there is time: a thread stays for seconds."""
+_BUSY_SHARE = 0.8
+"""Of a CPU's time: whoever uses as much is kept by no other process from using more."""
+_IDLE_SECONDS = 2.0
 
 _Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
 _Call = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
@@ -36,11 +42,17 @@ class Workers:
         self._threads = 0
         self._idle = 0
         self._started = 0
+        self._added = 0
         self._lock = threading.Lock()
         self._watch: asyncio.TimerHandle | None = None
         self._settled: deque[_Outcome] = deque()
         self._waking = False
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return self._calls.qsize()
 
     def run(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
         """Run ``call`` on a thread; the future has its result, or what it raised."""
@@ -51,7 +63,7 @@ class Workers:
             self._add_thread()
         elif self._watch is None:
             # Even if a thread seems idle: it may just have taken another call, or be about to end.
-            self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
+            self._look_later(loop, _PATIENCE_SECONDS)
         return future
 
     def close(self) -> None:
@@ -60,16 +72,24 @@ class Workers:
         for _ in range(self._threads):
             self._calls.put(None)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, started: int) -> None:
-        """Add threads if calls wait: one, or one for each if none at all was started meanwhile."""
+    def _look_later(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        seen = (self._started, time.perf_counter(), time.process_time())
+        self._watch = loop.call_later(seconds, self._look, loop, *seen)
+
+    def _look(
+        self, loop: asyncio.AbstractEventLoop, started: int, since: float, cpu: float
+    ) -> None:
+        """Add threads if calls wait; what is handed in was so when the last look was taken."""
         self._watch = None
         waiting = self._calls.qsize()
         if self._closed or not waiting:
             return
-        wanted = 1 if self._started != started else waiting
-        for _ in range(min(wanted, self._most - self._threads)):
+        busy = time.process_time() - cpu > _BUSY_SHARE * (time.perf_counter() - since)
+        progress = self._started != started
+        self._added = threads_wanted(waiting, self._added, progress=progress, busy=busy)
+        for _ in range(min(self._added, self._most - self._threads)):
             self._add_thread()
-        self._watch = loop.call_later(_PATIENCE_SECONDS, self._look, loop, self._started)
+        self._look_later(loop, _PATIENCE_WITH_PROGRESS_SECONDS if progress else _PATIENCE_SECONDS)
 
     def _add_thread(self) -> None:
         with self._lock:
@@ -133,3 +153,15 @@ class Workers:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+
+
+def threads_wanted(waiting: int, added: int, *, progress: bool, busy: bool) -> int:
+    """Return how many threads to add for calls that wait; ``added`` is what it was last time.
+
+    ``progress``: some other call was started meanwhile. ``busy``: the process has used a CPU up.
+    Both: no thread would help. Neither: every thread waits for something, or the whole process was
+    kept from running for a moment, so it takes several looks until each call gets a thread.
+    """
+    if progress or busy:
+        return 0 if progress and busy else 1
+    return min(waiting, max(1, 2 * added))

@@ -76,9 +76,12 @@ def authorizer_request(**handshake: Any) -> AuthorizerRequest:
     return AuthorizerRequest.from_event(authorizer_event(**handshake), NOW)
 
 
-def connect_event(authorizer: Mapping[str, str | None] | None) -> dict[str, Any]:
+def connect_event(
+    authorizer: Mapping[str, str | None] | None, headers: Pairs = ()
+) -> dict[str, Any]:
     """Return the ``$connect`` event; None is an API without an authorizer."""
-    return events.connect_event(STAGE, _connection(authorizer), events.Handshake(), REQUEST)
+    handshake = events.Handshake(tuple(headers))
+    return events.connect_event(STAGE, _connection(authorizer), handshake, REQUEST)
 
 
 def message_event(

@@ -7,10 +7,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TypeVar
 
+from chalicelib.authorizers.api_key import ApiKey
+from chalicelib.authorizers.ticket import Ticket
 from chalicelib.broadcast import ConnectionStatus, Outcome, Posted
 from chalicelib.connections import (
     Audience,
@@ -31,6 +33,7 @@ from chalicelib.exchanges import NoAnswer, Repeated, Result
 from chalicelib.http1 import Response
 from chalicelib.jobs import Job, JobReport, Progress, Task
 from chalicelib.reading import Place
+from chalicelib.secret_values import Versions
 
 T = TypeVar("T")
 
@@ -139,6 +142,43 @@ class InMemoryConnectionRepository:
         if self._writes_left == 0:
             raise ServiceUnavailable("the store is down")
         self._writes_left -= 1
+
+
+class InMemoryTickets:
+    """A TicketStore."""
+
+    def __init__(self) -> None:
+        self.tickets: dict[str, Ticket] = {}
+
+    def add(self, digest: str, ticket: Ticket) -> None:
+        self.tickets[digest] = ticket
+
+    def take(self, digest: str, now: float) -> Ticket | None:
+        ticket = self.tickets.get(digest)
+        if ticket is None or ticket.expires_at <= now:
+            return None
+        return self.tickets.pop(digest, None)
+
+
+class InMemoryKeys:
+    """A KeyStore, and what those who manage keys need."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+
+    def get(self, key_id: str) -> ApiKey | None:
+        return self._keys.get(key_id)
+
+    def add(self, key: ApiKey) -> None:
+        self._keys[key.key_id] = key
+
+    def revoke(self, key_id: str) -> bool:
+        if key_id in self._keys:
+            self._keys[key_id] = replace(self._keys[key_id], revoked=True)
+        return key_id in self._keys
+
+    def all(self) -> Iterator[ApiKey]:
+        yield from list(self._keys.values())
 
 
 class FakeManagementAPI:
@@ -327,6 +367,20 @@ class ScriptedCaller:
             answer = self._answers.pop(0)
             assert not isinstance(answer, ServiceUnavailable)
             yield item, answer
+
+
+@dataclass
+class FakeSecretStore:
+    """What is stored under one name, or why it cannot be had; counts how often it is asked."""
+
+    holds: Versions | PortcullisError
+    fetches: int = 0
+
+    def fetch(self) -> Versions:
+        self.fetches += 1
+        if isinstance(self.holds, PortcullisError):
+            raise self.holds
+        return self.holds
 
 
 class ThenReset(bytes):

@@ -23,6 +23,7 @@ from localgateway.queue_handlers import QueueHandlers
 from localgateway.queues import EventSource, QueueDefinition
 from localgateway.server import Server
 from localgateway.sqs import Sqs
+from localgateway.workers import MAX_THREADS
 
 Handler = Callable[[Event, Any], Any]
 
@@ -56,6 +57,7 @@ class GatewayUnderTest:
         *,
         http_routes: HttpRoutes | None = None,
         disconnects: int = 1,
+        concurrency: int = MAX_THREADS,
         make_server: Callable[..., Server] = Server,
     ) -> None:
         self.clock_offset = 0
@@ -67,6 +69,7 @@ class GatewayUnderTest:
         self._functions = Functions(
             {name: self._recorded(name, function) for name, function in functions.items()},
             timeout=self.limits.integration_timeout,
+            concurrency=concurrency,
         )
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))

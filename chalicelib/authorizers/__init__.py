@@ -5,29 +5,63 @@ An authenticator answers None (no credentials of my kind: ask the next), raises 
 """
 
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from chalicelib.errors import Unauthorized
-from chalicelib.policy import ContextValue, MethodArn
+from chalicelib.errors import Forbidden, Unauthorized
+from chalicelib.policy import ContextValue
+from chalicelib.scopes import Scopes
+from chalicelib.secret_values import Secret, StoredSecret
 
 Values = Mapping[str, tuple[str, ...]]
+
+MAX_PRINCIPAL_CHARACTERS = 128
+DETAILS = ("key", "jti")
+"""What revocation may ask for: the id of an API key, and that of a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a handshake speaks for; the context travels with every later event, as strings."""
+    """Who a request speaks for, how that was shown, and until when (seconds since the epoch)."""
 
     principal_id: str
-    context: Mapping[str, ContextValue]
+    shown_by: str
+    """The authenticator's name; never the credential."""
+    expires_at: int
+    scopes: Scopes
+    details: Mapping[str, str] = field(default_factory=dict)
+    demonstration: bool = False
+
+    @classmethod
+    def from_context(cls, context: object) -> "Principal | None":
+        """Read what ``context`` has returned, as later events have it; None if it is not there."""
+        if not isinstance(context, Mapping) or not context.get("principalId"):
+            return None
+        return cls(
+            principal_id=context["principalId"],
+            shown_by=str(context.get("token")),
+            expires_at=int(context["expiresAt"]),
+            scopes=Scopes.granted(context["scopes"].split()),
+            details={name: context[name] for name in DETAILS if name in context},
+            demonstration=str(context["demonstration"]).lower() == "true",
+        )
+
+    def context(self) -> dict[str, ContextValue]:
+        """Return what travels with every later event, where all of it is text."""
+        return {
+            "token": self.shown_by,
+            "expiresAt": self.expires_at,
+            "demonstration": self.demonstration,
+            "scopes": str(self.scopes),
+            **self.details,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizerRequest:
     """What authenticators may look at; ``received_at`` is in seconds since the epoch."""
 
-    method_arn: MethodArn
     headers: Values
     query: Values
     stage_variables: Values
@@ -35,26 +69,35 @@ class AuthorizerRequest:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any], received_at: float) -> "AuthorizerRequest":
-        """Read a REQUEST event; maps may be absent or null, UnexpectedEvent if the ARN is wrong."""
+        """Read a REQUEST event, whose maps may be absent or null."""
         return cls(
-            method_arn=MethodArn.parse(event.get("methodArn")),
             headers=_lower(_values(event, "headers", "multiValueHeaders")),
             query=_values(event, "queryStringParameters", "multiValueQueryStringParameters"),
             stage_variables=_values(event, "stageVariables"),
             received_at=received_at,
         )
 
+    @classmethod
+    def from_token(cls, token: str, received_at: float) -> "AuthorizerRequest":
+        """Read a TOKEN event, which has the value of the Authorization header alone."""
+        return cls({"authorization": (token,)}, {}, {}, received_at)
+
     def header(self, name: str) -> str | None:
         """Return a header's value; case does not matter, two different values are refused."""
-        return _single(self.headers, name.lower())
+        return single(self.headers.get(name.lower(), ()))
+
+    def header_list(self, name: str) -> tuple[str, ...]:
+        """Return the members of a header that is a list, however many lines it came in."""
+        lines = self.headers.get(name.lower(), ())
+        return _distinct(item.strip() for line in lines for item in line.split(","))
 
     def query_string(self, name: str) -> str | None:
         """Return a query parameter; case matters, two different values are refused."""
-        return _single(self.query, name)
+        return single(self.query.get(name, ()))
 
     def stage_variable(self, name: str) -> str | None:
         """Return a stage variable."""
-        return _single(self.stage_variables, name)
+        return single(self.stage_variables.get(name, ()))
 
 
 class Authenticator(Protocol):
@@ -62,6 +105,9 @@ class Authenticator(Protocol):
 
     def authenticate(self, request: AuthorizerRequest) -> Principal | None:
         """Return None for no credentials of its kind; raise Unauthorized for bad ones."""
+
+    def as_bearer(self) -> "Authenticator | None":
+        """Return the same for the Authorization header alone; None where it looks elsewhere."""
 
 
 def authenticate(authenticators: Sequence[Authenticator], request: AuthorizerRequest) -> Principal:
@@ -73,12 +119,71 @@ def authenticate(authenticators: Sequence[Authenticator], request: AuthorizerReq
     raise Unauthorized("no_credentials")
 
 
+def admit(
+    authenticators: Sequence[Authenticator],
+    allowed_origins: Collection[str] | None,
+    request: AuthorizerRequest,
+) -> Principal:
+    """Return whom to open a connection for.
+
+    Raises Unauthorized, or Forbidden for a known principal whose browser shows a page of another
+    origin, or whose scopes do not hold ``connect``.
+    """
+    principal = authenticate(authenticators, request)
+    if not is_allowed_origin(request.header("Origin"), allowed_origins):
+        raise Forbidden("origin_not_allowed", principal.principal_id)
+    if not principal.scopes.allow("connect"):
+        raise Forbidden("missing_scope", principal.principal_id)
+    return principal
+
+
+def is_allowed_origin(origin: str | None, allowed_origins: Collection[str] | None) -> bool:
+    """Tell whether a page of this origin may connect; None of either lets it.
+
+    Only browsers send an origin, and they cannot be made to leave it out or change it.
+    """
+    return origin is None or allowed_origins is None or origin in allowed_origins
+
+
+def is_principal_id(text: object) -> bool:
+    """Tell whether a text from a token or a store can name somebody, in messages and logs too."""
+    if not isinstance(text, str):
+        return False
+    return 0 < len(text) <= MAX_PRINCIPAL_CHARACTERS and text.isprintable()
+
+
 def matches(given: str | None, expected: str) -> bool:
     """Compare a credential in constant time; nothing given never matches."""
     # surrogatepass: a junk header must be refused, not fail.
     return given is not None and hmac.compare_digest(
         given.encode(errors="surrogatepass"), expected.encode(errors="surrogatepass")
     )
+
+
+def accepts(pairs: Sequence[tuple[Secret, str | None]]) -> bool:
+    """Tell whether each secret accepts what was given for it; nothing given never matches.
+
+    A credential that does not match may have been rotated a moment ago, so stored secrets are
+    fetched once more before it is refused: all of them, for how long it takes must not say
+    which one was wrong.
+    """
+    if any(given is None for _, given in pairs):
+        return False
+    if _all_match(pairs):
+        return True
+    reread = [secret.reread() for secret, _ in pairs if isinstance(secret, StoredSecret)]
+    return any(reread) and _all_match(pairs)
+
+
+def _all_match(pairs: Sequence[tuple[Secret, str | None]]) -> bool:
+    # A list, not all(...) of a generator: every secret is compared, whatever came of the others.
+    verdicts = [_matches_one(given, secret.values()) for secret, given in pairs]
+    return all(verdicts)
+
+
+def _matches_one(given: str | None, values: Iterable[str]) -> bool:
+    verdicts = [matches(given, value) for value in values]
+    return any(verdicts)
 
 
 def _values(event: Mapping[str, Any], *names: str) -> dict[str, tuple[str, ...]]:
@@ -107,9 +212,9 @@ def _distinct(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _single(values: Values, name: str) -> str | None:
-    several = values.get(name, ())
-    if len(several) > 1:
+def single(values: Sequence[str]) -> str | None:
+    """Return the only value there is; Unauthorized where there are several."""
+    if len(values) > 1:
         # Which one a proxy in front of us, or API Gateway, looked at cannot be known.
         raise Unauthorized("repeated_parameter")
-    return several[0] if several else None
+    return values[0] if values else None

@@ -1,43 +1,57 @@
-"""One secret for all clients, in one header."""
+"""One secret for all clients."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from chalicelib.authorizers import AuthorizerRequest, Principal, matches
+from chalicelib.authorizers import AuthorizerRequest, Principal, accepts
+from chalicelib.authorizers.places import find_credentials
+from chalicelib.credential_settings import BEARER, Place
 from chalicelib.errors import Unauthorized
-from chalicelib.settings import DEMONSTRATION_VALUES, Settings, required
+from chalicelib.scopes import Scopes
+from chalicelib.secret_values import Secret, SecretSource, literal
+from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class SharedToken:
     """Lets in whoever sends the expected token; ``ttl`` is in seconds."""
 
-    header: str
-    token: str = field(repr=False)
+    place: Place
+    token: Secret
     principal_id: str
+    scopes: Scopes
     ttl: int
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "SharedToken":
+    def from_settings(cls, settings: Settings, secret: SecretSource = literal) -> "SharedToken":
         """ConfigurationError where the token is unknown: then nobody may be let in."""
         return cls(
-            header=settings.shared_token_header,
-            token=required(settings.shared_token, "SHARED_TOKEN"),
+            place=Place("header", settings.shared_token_header),
+            token=secret("SHARED_TOKEN", settings.shared_token),
             principal_id=settings.principal_id,
+            scopes=settings.default_scopes,
             ttl=settings.connection_ttl,
         )
 
     def authenticate(self, request: AuthorizerRequest) -> Principal | None:
-        """Return None without the header, raise Unauthorized for another token."""
-        given = request.header(self.header)
-        if given is None:
+        """Return None without the token, raise Unauthorized for another one in its own header.
+
+        As a bearer token another one may be a credential of another kind.
+        """
+        given = find_credentials([self.place], request)
+        if not given:
             return None
-        if not matches(given, self.token):
+        if not accepts([(self.token, given[0])]):
+            if self.place == BEARER:
+                return None
             raise Unauthorized("bad_token")
         return Principal(
             self.principal_id,
-            {
-                "token": "shared_token",
-                "expiresAt": int(request.received_at) + self.ttl,
-                "demonstration": self.token in DEMONSTRATION_VALUES,
-            },
+            "shared_token",
+            int(request.received_at) + self.ttl,
+            self.scopes,
+            demonstration=given[0] in DEMONSTRATION_VALUES,
         )
+
+    def as_bearer(self) -> "SharedToken":
+        """Return the same for the Authorization header alone."""
+        return replace(self, place=BEARER)

@@ -8,6 +8,7 @@ import pytest
 from localgateway.authorization import IdentitySource
 from localgateway.definition import ApiDefinition, Authorizer, Route
 from localgateway.limits import Limits
+from localgateway.workers import MAX_THREADS
 from tests.gateway_under_test import GatewayUnderTest, Handler, allow
 
 Serve = Callable[..., GatewayUnderTest]
@@ -29,6 +30,7 @@ def serve() -> Iterator[Serve]:
         stage_variables: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         disconnects: int = 1,
+        concurrency: int = MAX_THREADS,
         **functions: Handler,
     ) -> GatewayUnderTest:
         predefined = {"connect": "$connect", "disconnect": "$disconnect", "message": "$default"}
@@ -42,7 +44,11 @@ def serve() -> Iterator[Serve]:
             authorizer=authorizer,
             stage_variables=stage_variables or {},
         )
-        running.append(GatewayUnderTest(definition, functions, limits, disconnects=disconnects))
+        running.append(
+            GatewayUnderTest(
+                definition, functions, limits, disconnects=disconnects, concurrency=concurrency
+            )
+        )
         return running[-1]
 
     yield start

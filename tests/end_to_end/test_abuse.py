@@ -249,6 +249,21 @@ def test_a_broken_handshake_is_refused_and_disturbs_nobody(
     nothing_left(gateway)
 
 
+def test_a_refused_client_that_does_not_read_is_dropped_in_time(gateway: GatewayUnderTest) -> None:
+    host, port = gateway.address.split(":")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        eventually(lambda: len(gateway.server.transports) == 1)
+        (transport,) = gateway.server.transports
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        while not transport.get_write_buffer_size():  # soon no more answers can be sent
+            client.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.001)
+        client.sendall(handshake(target="/other"))
+        eventually(lambda: gateway.server.transports == set())
+
+
 def test_a_refusal_is_read_by_a_client_that_has_sent_more(gateway: GatewayUnderTest) -> None:
     answer = exchange(gateway, handshake(target="/other") + frame(TEXT, b"x" * 60_000) * 20)
     assert statuses(answer) == [403]

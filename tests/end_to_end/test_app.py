@@ -142,7 +142,7 @@ def test_a_hostile_principal_is_carried_through_the_mapping_template() -> None:
 
 
 PARAMETERS = {
-    "AUTHORIZER": "request_parameters",
+    "AUTHENTICATORS": "request_parameters",
     "HEADER_AUTH_VALUE": "headerValue1",
     "QUERY_STRING_VALUE": "queryValue1",
 }
@@ -180,7 +180,8 @@ def test_the_demonstration_token_is_refused_outside_the_local_stage() -> None:
 
 
 def test_without_a_token_another_stage_lets_nobody_in() -> None:
-    with GatewayProcess("--stage", "dev") as gateway:
+    nowhere = {"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1"}
+    with GatewayProcess("--stage", "dev", environment=nowhere) as gateway:
         assert gateway.refusal(header=TOKEN) == 500
         assert not gateway.items("portcullis-dev")
 

@@ -37,6 +37,28 @@ def test_it_prints_where_it_is_and_what_to_paste() -> None:
         assert "token: hello" in gateway.output
 
 
+if sys.platform == "linux":
+
+    @pytest.mark.parametrize(
+        ("options", "shared"), [((), True), (("--all-cpus",), False)], ids=["default", "told"]
+    )
+    def test_it_keeps_to_one_cpu_unless_told_otherwise(
+        options: tuple[str, ...], shared: bool
+    ) -> None:
+        several = len(os.sched_getaffinity(0)) > 1
+        with GatewayProcess("--stage", "local", "--no-database", *options) as gateway:
+            assert gateway.refusal() == 401, "it serves by now"
+            one = len(os.sched_getaffinity(gateway.process.pid)) == 1
+        assert one == (shared or not several)
+
+
+def test_help_shows_its_examples_a_line_each() -> None:
+    lines = [line.strip() for line in run("--help").stdout.splitlines()]
+    start = lines.index("Examples:")
+    assert lines[start + 1] == "python -m localgateway --stage local"
+    assert lines[start + 3].startswith("python -m localgateway --limit ")
+
+
 def test_ctrl_c_stops_everything_cleanly() -> None:
     gateway = GatewayProcess("--stage", "local")
     client = gateway.connect(header={"token": "hello"})

@@ -215,6 +215,56 @@ def test_pipelined_requests_are_answered_in_order(gateway: GatewayUnderTest) -> 
     assert answer.count(b"HTTP/1.1 200 OK") == 2
 
 
+def test_a_client_is_told_to_send_a_body_after_the_answers_before_it(
+    gateway: GatewayUnderTest,
+) -> None:
+    host, port = gateway.address.split(":")
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
+    expecting = head + b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as client:
+        client.sendall(b"GET /slow/1 HTTP/1.1\r\nHost: x\r\n\r\n" + expecting)
+        answer = b""
+        while b"100 Continue" not in answer:
+            answer += client.recv(65_536)
+        client.sendall(b"hello")
+        while chunk := client.recv(65_536):
+            answer += chunk
+    parts = [answer.index(part) for part in (b'"number":"1"', b"100 Continue", b" 201 ", b"hello")]
+    assert parts == sorted(parts)
+
+
+def test_a_client_that_does_not_wait_to_be_told_is_told_nothing_later(
+    gateway: GatewayUnderTest,
+) -> None:
+    slow = b"GET /slow/1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
+    posted = head + b"Expect: 100-continue\r\n\r\nhello"
+    last = b"GET /query HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    host, port = gateway.address.split(":")
+    answer = b""
+    with socket.create_connection((host, int(port)), timeout=5) as client:
+        client.sendall(slow + posted)
+        while b"hello" not in answer:
+            answer += client.recv(65_536)
+        client.sendall(last)
+        while chunk := client.recv(65_536):
+            answer += chunk
+    assert answer.count(b"HTTP/1.1 ") == 3
+    assert b"100 Continue" not in answer
+
+
+def test_a_client_of_http_1_0_is_never_told_to_send_a_body(gateway: GatewayUnderTest) -> None:
+    head = b"POST /echo HTTP/1.0\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
+    answer = raw(gateway, head + b"Expect: 100-continue\r\n\r\nhello")
+    assert answer.startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_target_may_be_a_whole_url(gateway: GatewayUnderTest) -> None:
+    assert request(gateway, "GET", f"http://{gateway.address}/query?n=1")[0] == 200
+    with gateway.raw(f"http://{gateway.address}/api") as client:
+        assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
+
+
 def test_a_head_request_has_no_body(gateway: GatewayUnderTest) -> None:
     status, _, body = request(gateway, "HEAD", "/query")
     assert (status, body) == (405, b"")
@@ -266,6 +316,7 @@ def test_a_request_that_breaks_a_rule_is_refused_and_closed(
         ((b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", b"X: y"), 400),
         ((b"AAAAAAAAAAAAAAAAAAAAAA==", b"short"), 400),
         ((b"GET", b"POST"), 405),
+        ((b"HTTP/1.1", b"HTTP/1.0"), 426),
         ((b"Host: x", b"Host: x\r\nContent-Length: 5"), 400),
         ((b"Connection: Upgrade", b"Connection: keep-alive, close"), 426),
         ((b"Upgrade: websocket", b"Upgrade: h2c\r\nConnection: close"), 426),

@@ -197,6 +197,16 @@ def test_a_database_elsewhere_leaves_queues_in_the_embedded_engine(
         eventually(lambda: "done with" in gateway.output)
 
 
+@pytest.mark.parametrize("definition", ["", DEFINITION], ids=["a handler", "a definition"])
+def test_queues_that_are_not_there_are_said_in_one_line(tmp_path: Path, definition: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(AssertionError, match=f"the queues at {url}: .*no answer") as raised:
+            GatewayProcess("--queues", url, project=project(tmp_path, APP + definition))
+    assert "Traceback" not in str(raised.value)
+
+
 def test_without_an_engine_it_is_said_what_does_not_run(tmp_path: Path) -> None:
     with GatewayProcess("--no-database", project=project(tmp_path)) as gateway:
         assert "with --no-database there is no queue, no work; see --queues" in gateway.output

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -12,8 +12,8 @@ from chalice.test import Client
 
 import app as app_module
 from chalicelib import __version__, api, bootstrap
-from chalicelib.bootstrap import Services
-from chalicelib.broadcast import no_report
+from chalicelib.authorizers import Authenticator
+from chalicelib.bootstrap import CredentialStores, Services
 from chalicelib.connections import EVERYONE, members
 from chalicelib.errors import (
     ConfigurationError,
@@ -21,6 +21,8 @@ from chalicelib.errors import (
     ServiceUnavailable,
     UnexpectedEvent,
 )
+from chalicelib.secret_values import literal
+from chalicelib.settings import Settings
 from localgateway.iam import is_allowed
 from tests.factories import (
     CONNECTION_ID,
@@ -39,10 +41,15 @@ from tests.fakes import (
     Clock,
     FakeManagementAPI,
     InMemoryConnectionRepository,
-    InMemoryJobStore,
+    InMemoryKeys,
+    InMemoryTickets,
 )
+from tests.services import make_services
 
 GOOD = authorizer_event(headers=[("token", "hello")])
+OF_ANOTHER_ORIGIN = authorizer_event(
+    headers=[("token", "hello"), ("Origin", "https://evil.example")]
+)
 AUTHORIZER = {"token": "shared_token", "expiresAt": str(int(NOW) + 7200), "principalId": "alice"}
 
 
@@ -63,19 +70,15 @@ def services(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Services]:
     """The application's services, in memory, with the clock stopped at NOW."""
+    tickets = InMemoryTickets()
     with ThreadPoolExecutor(4) as executor:
-        services = Services(
-            authenticators=partial(bootstrap.authenticators, make_settings()),
+        services = make_services(
+            executor,
+            authenticators=partial(authenticators, make_settings(), tickets),
+            tickets=tickets,
+            allowed_origins=frozenset({"https://app.example.com"}),
             connections=connections,
             management_api=lambda api_id, stage: management_api,
-            executor=executor,
-            now=Clock(NOW),
-            connection_ttl=7200,
-            default_scopes=make_settings().default_scopes,
-            delivery=make_settings().delivery,
-            report=no_report,
-            job_store=InMemoryJobStore(),
-            queue=None,
         )
         monkeypatch.setattr(bootstrap, "services", lambda: services)
         monkeypatch.setattr(bootstrap, "settings", make_settings)
@@ -86,6 +89,13 @@ def services(
 def client(services: Services) -> Iterator[Client]:
     with Client(app_module.app, stage_name="local") as client:
         yield client
+
+
+def authenticators(
+    settings: Settings, tickets: InMemoryTickets | None = None
+) -> Sequence[Authenticator]:
+    stores = CredentialStores(InMemoryKeys(), tickets or InMemoryTickets())
+    return bootstrap.authenticators(settings, literal, stores, Clock(NOW))
 
 
 def invoke(client: Client, name: str, event: dict[str, Any]) -> Any:
@@ -113,6 +123,7 @@ def test_the_authorizer_allows_exactly_the_route_asked_for(client: Client) -> No
         "token": "shared_token",
         "expiresAt": int(NOW) + 7200,
         "demonstration": True,
+        "scopes": "connect sendmessage",
     }
     policy = response["policyDocument"]
     assert is_allowed(policy, METHOD_ARN, "192.0.2.7")
@@ -140,10 +151,38 @@ def test_the_authorizer_refuses_with_the_one_text_that_is_a_401(
     assert caught.value.__cause__ is None
 
 
+def test_the_authorizer_denies_whom_it_knows_but_may_not_let_in(client: Client) -> None:
+    response = invoke(client, "websocket_authorizer", OF_ANOTHER_ORIGIN)
+    assert response["principalId"] == "client"
+    (statement,) = response["policyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Deny", METHOD_ARN)
+    assert not is_allowed(response["policyDocument"], METHOD_ARN, "192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"),
+    [
+        pytest.param(["portcullis, bearer.s3cret"], "portcullis", id="ours first"),
+        pytest.param(["bearer.s3cret,portcullis"], "portcullis", id="ours last"),
+        pytest.param(["bearer.s3cret", "portcullis"], "portcullis", id="in two lines"),
+        pytest.param(["bearer.s3cret"], None, id="only a credential"),
+        pytest.param(["Portcullis, graphql-ws"], None, id="none of ours"),
+        pytest.param([], None, id="none"),
+    ],
+)
+def test_connect_answers_the_applications_protocol_and_never_a_credential(
+    client: Client, offered: list[str], answered: str | None
+) -> None:
+    event = connect_event(AUTHORIZER, headers=[("Sec-WebSocket-Protocol", it) for it in offered])
+    response = invoke(client, "websocket_connect", event)
+    assert response["headers"].get("Sec-WebSocket-Protocol") == answered
+    assert "s3cret" not in json.dumps(response)
+
+
 def test_a_fault_of_ours_is_not_passed_off_as_the_clients(
     client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unset = partial(bootstrap.authenticators, make_settings(shared_token=None))
+    unset = partial(authenticators, make_settings(shared_token=None))
     monkeypatch.setattr(bootstrap, "services", lambda: _with(services, authenticators=unset))
     with pytest.raises(ConfigurationError):
         invoke(client, "websocket_authorizer", GOOD)
@@ -313,16 +352,18 @@ def test_health_says_what_runs_where(client: Client) -> None:
 
 def test_each_decision_is_one_line(client: Client, log: pytest.LogCaptureFixture) -> None:
     invoke(client, "websocket_authorizer", GOOD)
+    invoke(client, "websocket_authorizer", OF_ANOTHER_ORIGIN)
     invoke(client, "websocket_connect", connect_event(AUTHORIZER))
     invoke(client, "websocket_connect", connect_event(None))
     invoke(client, "websocket_message", message_event("{"))
     invoke(client, "websocket_disconnect", disconnect_event())
     assert [tuple(line.values()) for line in decisions(log)] == [
-        ("authorize", "ok", "client", CONNECTION_ID),
-        ("connect", "ok", "alice", CONNECTION_ID),
-        ("connect", "no_principal", None, CONNECTION_ID),
-        ("message", "malformed_json", "alice", CONNECTION_ID),
-        ("disconnect", "1000", "alice", CONNECTION_ID),
+        ("authorize", "ok", "client", CONNECTION_ID, "192.0.2.7"),
+        ("authorize", "origin_not_allowed", "client", CONNECTION_ID, "192.0.2.7"),
+        ("connect", "ok", "alice", CONNECTION_ID, "192.0.2.7"),
+        ("connect", "no_principal", None, CONNECTION_ID, "192.0.2.7"),
+        ("message", "malformed_json", "alice", CONNECTION_ID, None),
+        ("disconnect", "1000", "alice", CONNECTION_ID, "192.0.2.7"),
     ]
 
 

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,18 +14,16 @@ from chalice.test import Client
 
 from chalicelib import bootstrap
 from chalicelib.bootstrap import Services
-from chalicelib.broadcast import no_report
 from chalicelib.connections import EVERYONE
 from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.errors import UnexpectedEvent
-from tests.factories import CONNECTION_ID, NOW, make_connection, make_settings, message_event
+from tests.factories import CONNECTION_ID, make_connection, make_settings, message_event
 from tests.fakes import (
-    Clock,
     FakeManagementAPI,
     InMemoryConnectionRepository,
-    InMemoryJobStore,
     InMemoryQueue,
 )
+from tests.services import make_services
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -49,19 +46,11 @@ def app_module() -> Iterator[ModuleType]:
 def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     delivery = DeliverySettings(queue_name="deliveries", fanout_threshold=20)
     settings = make_settings(delivery=delivery)
-    management_api = FakeManagementAPI()
     with ThreadPoolExecutor(4) as executor:
-        services = Services(
-            authenticators=partial(bootstrap.authenticators, settings),
+        services = make_services(
+            executor,
+            settings,
             connections=InMemoryConnectionRepository(everyone_shards=3),
-            management_api=lambda api_id, stage: management_api,
-            executor=executor,
-            now=Clock(NOW),
-            connection_ttl=7200,
-            default_scopes=settings.default_scopes,
-            delivery=delivery,
-            report=no_report,
-            job_store=InMemoryJobStore(),
             queue=InMemoryQueue(),
         )
         monkeypatch.setattr(bootstrap, "services", lambda: services)

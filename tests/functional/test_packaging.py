@@ -21,7 +21,7 @@ from chalicelib.settings import DEMONSTRATION_VALUES
 ROOT = Path(__file__).parents[2]
 SHIPPED = [ROOT / "app.py", *sorted((ROOT / "chalicelib").rglob("*.py"))]
 CHALICE = [sys.executable, "-c", "from chalice.cli import main; main()"]
-STAYS_BEHIND = {"localgateway", "deployment", "benchmarks", "tests"}
+STAYS_BEHIND = {"admin", "localgateway", "deployment", "wsclient", "benchmarks", "tests"}
 PREDEFINED = {"websocket_connect", "websocket_disconnect", "websocket_message"}
 
 
@@ -64,7 +64,8 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_every_packaged_handler_is_there(package: Package) -> None:
     handlers = {function["Handler"] for function in package.functions()}
-    others = {"websocket_authorizer", "websocket_deliver", *PREDEFINED}
+    authorizers = {"http_authorizer", "websocket_authorizer"}
+    others = {*authorizers, "websocket_deliver", *PREDEFINED}
     assert handlers == {"app.app", *(f"app.{name}" for name in others)}
     for handler in handlers:
         module, _, name = handler.partition(".")
@@ -76,8 +77,8 @@ def test_test_client_config_and_lambda_agree_on_names() -> None:
     assert names == {"websocket_authorizer", *PREDEFINED}
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     # Chalice's name for all routes, and a function that only stages with a queue have.
-    others = {"api_handler", api.DELIVERY_FUNCTION}
-    assert config["lambda_functions"].keys() <= names | others
+    others = {"api_handler", "http_authorizer", api.DELIVERY_FUNCTION}
+    assert config["lambda_functions"].keys() == names | others
 
 
 def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Package) -> None:
@@ -85,7 +86,13 @@ def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Packa
     templates = (ROOT / "chalicelib" / "mapping_templates").glob("*.vtl")
     shipped |= {str(path.relative_to(ROOT)) for path in templates}
     assert "chalicelib/mapping_templates/sendmessage.vtl" in shipped
-    assert package.files == shipped | {"chalice/__init__.py", "chalice/app.py"}
+    sources = {name for name in package.files if "__pycache__" not in name}
+    assert sources == shipped | {"chalice/__init__.py", "chalice/app.py"}
+    compiled = {Path(name) for name in package.files - sources}
+    modules = {Path(name) for name in sources if name.endswith(".py")}
+    assert {(it.parent.parent, it.name.partition(".")[0]) for it in compiled} == {
+        (it.parent, it.stem) for it in modules
+    }
 
 
 def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address(
@@ -93,7 +100,12 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 ) -> None:
     for function in package.functions():
         variables = function["Environment"]["Variables"]
-        assert set(variables) == {"STAGE", "TABLE_NAME", "QUEUE_NAME"}
+        assert set(variables) == {
+            "STAGE",
+            "TABLE_NAME",
+            "QUEUE_NAME",
+            "SHARED_TOKEN_PARAMETER",
+        }
         assert not set(variables.values()) & DEMONSTRATION_VALUES
 
 
@@ -134,6 +146,10 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
             yield (node.module or "").partition(".")[0], node in tree.body
 
 
+# Imported by nobody who does not ask for it, in the right stage: see docs/dependencies.md.
+LATE = {"bootstrap.py": {"boto3"}, "jwt_keys.py": {"jwt", "cryptography"}}
+
+
 def imported(path: Path) -> set[str]:
     return {name for name, _ in imports(path)}
 
@@ -141,7 +157,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_ships_imports_only_what_is_there_on_lambda(path: Path) -> None:
     ours = {"chalicelib"} | ({"chalice", "deployment"} if path.name == "app.py" else set())
-    late = {"boto3"} if path.name == "bootstrap.py" else set()
+    late = LATE.get(path.name, set())
     third_party = imported(path) - set(sys.stdlib_module_names)
     assert third_party <= ours | late
     assert imported(path) & STAYS_BEHIND <= ours

@@ -1,12 +1,14 @@
 """The definition of the WebSocket API, and what its mapping template makes of a frame."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import api
+from chalicelib.credential_settings import BEARER, Place
 from chalicelib.delivery_settings import DeliverySettings
 from tests.factories import (
     CONNECTION_ID,
@@ -61,12 +63,12 @@ def test_the_definition_names_the_functions_of_the_app() -> None:
             id="shared token in another header",
         ),
         pytest.param(
-            {"authorizer": "request_parameters"},
+            {"authenticators": ("request_parameters",)},
             ["route.request.header.HeaderAuth1", "route.request.querystring.QueryString1"],
             id="request parameters",
         ),
         pytest.param(
-            {"authorizer": "request_parameters", "stage_variable_name": "StageVar1"},
+            {"authenticators": ("request_parameters",), "stage_variable_name": "StageVar1"},
             [
                 "route.request.header.HeaderAuth1",
                 "route.request.querystring.QueryString1",
@@ -74,10 +76,52 @@ def test_the_definition_names_the_functions_of_the_app() -> None:
             ],
             id="request parameters with a stage variable",
         ),
+        pytest.param(
+            {"authenticators": ("jwt",)},
+            ["route.request.header.Authorization"],
+            id="a bearer token",
+        ),
+        pytest.param(
+            {"authenticators": ("api_key",), "credential_places": (Place("header", "x-key"),)},
+            ["route.request.header.x-key"],
+            id="a key in a header of its own",
+        ),
+        pytest.param(
+            {"authenticators": ("jwt",), "credential_places": (Place("query", "jwt"),)},
+            ["route.request.querystring.jwt"],
+            id="a token in the query",
+        ),
+        pytest.param(
+            {"authenticators": ("jwt",), "credential_places": (Place("protocol"),)},
+            ["route.request.header.Sec-WebSocket-Protocol"],
+            id="a token among the subprotocols",
+        ),
+        pytest.param(
+            {"authenticators": ("ticket",)}, ["route.request.querystring.ticket"], id="a ticket"
+        ),
+        pytest.param(
+            {"authenticators": ("jwt", "api_key")},
+            ["route.request.header.Authorization"],
+            id="two kinds in the same place",
+        ),
+        pytest.param({"authenticators": ("jwt", "ticket")}, [], id="two kinds in two places"),
+        pytest.param(
+            {"authenticators": ("jwt",), "credential_places": (BEARER, Place("protocol"))},
+            [],
+            id="one kind in two places",
+        ),
+        pytest.param(
+            {
+                "authenticators": ("request_parameters", "ticket"),
+                "query_string_name": "ticket",
+            },
+            ["route.request.querystring.ticket"],
+            id="what two kinds have in common",
+        ),
     ],
 )
-def test_identity_sources_follow_from_the_authenticator(
-    changes: dict[str, str], sources: list[str]
+def test_identity_sources_are_what_every_way_in_needs(
+    changes: dict[str, Any], sources: list[str]
 ) -> None:
     assert api.definition(make_settings(**changes))["authorizer"]["identity_sources"] == sources
 
@@ -139,7 +183,7 @@ def test_the_template_hands_over_any_text_as_it_was(body: str, principal_id: str
         pytest.param({}, {"token": "hello"}, {}, id="shared token"),
         pytest.param(
             {
-                "authorizer": "request_parameters",
+                "authenticators": ("request_parameters",),
                 "header_auth_value": "headerValue1",
                 "query_string_value": "queryValue1",
             },
@@ -150,16 +194,17 @@ def test_the_template_hands_over_any_text_as_it_was(body: str, principal_id: str
     ],
 )
 def test_the_example_lets_a_newcomer_in(
-    changes: dict[str, str], headers: dict[str, str], query: dict[str, str]
+    changes: dict[str, Any], headers: dict[str, str], query: dict[str, str]
 ) -> None:
     example = api.definition(make_settings(**changes))["example"]
     assert (example["headers"], example["query"]) == (headers, query)
 
 
-@pytest.mark.parametrize("authorizer", ["shared_token", "request_parameters"])
-def test_no_secret_is_in_the_definition(authorizer: str) -> None:
+@pytest.mark.parametrize("authenticator", ["shared_token", "request_parameters"])
+def test_no_secret_is_in_the_definition(authenticator: str) -> None:
     secrets = ("shared_token", "header_auth_value", "query_string_value", "stage_variable_value")
-    settings = make_settings(authorizer=authorizer, **dict.fromkeys(secrets, "c0rrect-horse"))
+    values = dict.fromkeys(secrets, "c0rrect-horse")
+    settings = make_settings(authenticators=(authenticator,), **values)
     assert "c0rrect-horse" not in json.dumps(api.definition(settings))
 
 

@@ -3,22 +3,30 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chalicelib import bootstrap
+from chalicelib.authorizers import Authenticator, authenticate
+from chalicelib.authorizers.api_key import ApiKeyAuthenticator
+from chalicelib.authorizers.jwt import JwtAuthenticator
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.authorizers.shared_token import SharedToken
+from chalicelib.authorizers.ticket import TicketAuthenticator
 from chalicelib.aws import Credentials
+from chalicelib.credential_settings import BEARER, JwtSettings, Place
 from chalicelib.delivery_settings import DeliverySettings
-from chalicelib.errors import ConfigurationError
-from tests.factories import make_settings
+from chalicelib.errors import ConfigurationError, ServiceUnavailable
+from chalicelib.settings import StoredName
+from tests.factories import authorizer_request, make_settings
+from tests.fakes import ScriptedServer
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret")
 REQUEST_PARAMETERS = {
-    "authorizer": "request_parameters",
+    "authenticators": ("request_parameters",),
     "header_auth_value": "h",
     "query_string_value": "q",
 }
@@ -34,9 +42,46 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     bootstrap.services.cache_clear()
 
 
+def authenticators(**settings: Any) -> Sequence[Authenticator]:
+    return bootstrap.build(make_settings(**settings), lambda: CREDENTIALS).authenticators()
+
+
+def test_authenticators_are_asked_in_the_order_they_are_named_in() -> None:
+    names = ("ticket", "api_key", "shared_token", "jwt")
+    found = authenticators(
+        authenticators=names, jwt=JwtSettings("https://issuer.example", keys="k")
+    )
+    kinds = [TicketAuthenticator, ApiKeyAuthenticator, SharedToken, JwtAuthenticator]
+    assert [type(authenticator) for authenticator in found] == kinds
+
+
+def test_over_http_only_what_fits_the_authorization_header_is_asked() -> None:
+    names = ("ticket", "api_key", "request_parameters", "shared_token", "jwt")
+    jwt = JwtSettings("https://issuer.example", keys="k")
+    changes = {"authenticators": names, "jwt": jwt, "credential_places": (Place("query", "q2"),)}
+    settings = make_settings(**{**REQUEST_PARAMETERS, **changes})
+    services = bootstrap.build(settings, lambda: CREDENTIALS)
+    key, token, verifier = services.bearer_authenticators()
+    assert isinstance(key, ApiKeyAuthenticator)
+    assert isinstance(verifier, JwtAuthenticator)
+    assert isinstance(token, SharedToken)
+    assert (key.places, verifier.places, token.place) == ((BEARER,), (BEARER,), BEARER)
+    (own,) = [it for it in services.authenticators() if isinstance(it, JwtAuthenticator)]
+    assert verifier.keys is own.keys, "which are fetched once for both"
+
+
+def test_a_package_without_a_library_for_tokens_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("chalicelib.authorizers.jw")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    monkeypatch.setitem(sys.modules, "jwt.algorithms", None)
+    with pytest.raises(ConfigurationError, match=r"PyJWT\[crypto\] in requirements.txt"):
+        authenticators(authenticators=("jwt",), jwt=JwtSettings("https://issuer.example"))
+
+
 def test_the_setting_chooses_the_authenticator() -> None:
-    (shared_token,) = bootstrap.authenticators(make_settings())
-    (parameters,) = bootstrap.authenticators(make_settings(**REQUEST_PARAMETERS))
+    (shared_token,) = authenticators()
+    (parameters,) = authenticators(**REQUEST_PARAMETERS)
     assert isinstance(shared_token, SharedToken)
     assert isinstance(parameters, RequestParameters)
 
@@ -60,6 +105,98 @@ def test_each_stage_has_a_management_api_of_its_own_and_keeps_it() -> None:
     assert services.management_api("b2", "dev") is not first
 
 
+REFUSED = b'HTTP/1.1 400 Bad Request\r\nContent-Length: 20\r\n\r\n{"__type":"Refused"}'
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("store", "variable", "target"),
+    [
+        ("parameter", "ssm_endpoint", b"AmazonSSM.GetParameter"),
+        ("secret", "secrets_manager_endpoint", b"secretsmanager.GetSecretValue"),
+    ],
+)
+@pytest.mark.parametrize("is_specific", [True, False])
+def test_a_stored_secret_is_asked_for_where_settings_say(
+    store: Any, variable: str, target: bytes, is_specific: bool
+) -> None:
+    with ScriptedServer([[REFUSED]]) as server:
+        endpoints = {"endpoint": server.origin}
+        if is_specific:
+            endpoints = {"endpoint": NOWHERE, variable: server.origin}
+        stored_names = {"SHARED_TOKEN": StoredName(store, "p/token")}
+        settings = make_settings(shared_token=None, stored_names=stored_names, **endpoints)
+        services = bootstrap.build(settings, lambda: CREDENTIALS)
+        authenticators = services.authenticators()
+        assert not server.requests  # nothing is fetched before somebody comes
+        with pytest.raises(ConfigurationError, match=rf"SHARED_TOKEN \({store} p/token\).*Refused"):
+            authenticate(authenticators, authorizer_request(headers=[("token", "x")]))
+    (request,) = server.requests
+    assert target in request
+    signed_for = {"parameter": b"/us-east-1/ssm/aws4_request", "secret": b"/secretsmanager/aws4"}
+    assert signed_for[store] in request
+
+
+@pytest.mark.parametrize("is_specific", [True, False])
+def test_the_table_is_where_settings_say(is_specific: bool) -> None:
+    with ScriptedServer([[REFUSED]]) as server:
+        endpoints = {"endpoint": server.origin}
+        if is_specific:
+            endpoints = {"endpoint": NOWHERE, "dynamodb_endpoint": server.origin}
+        services = bootstrap.build(make_settings(**endpoints), lambda: CREDENTIALS)
+        with pytest.raises(ConfigurationError, match="DynamoDB"):
+            services.connections.get("id", 0)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "path"),
+    [
+        pytest.param(("endpoint",), b"/_aws/execute-api/a1/dev/@connections/id", id="of all"),
+        pytest.param(("endpoint", "management_endpoint"), b"/@connections/id", id="its own"),
+    ],
+)
+def test_connections_are_managed_where_settings_say(
+    endpoints: tuple[str, ...], path: bytes
+) -> None:
+    with ScriptedServer([[REFUSED]]) as server:
+        settings = make_settings(**dict.fromkeys(endpoints, server.origin))
+        management_api = bootstrap.build(settings, lambda: CREDENTIALS).management_api("a1", "dev")
+        with pytest.raises(ConfigurationError):
+            management_api.post_to_connection("id", b"{}")
+    assert server.requests[0].startswith(b"POST " + path + b" ")
+
+
+@pytest.mark.parametrize(("stage", "is_admitted"), [("local", True), ("dev", False)])
+def test_a_stored_demonstration_value_is_for_the_local_stage_only(
+    stage: str, is_admitted: bool
+) -> None:
+    body = b'{"Parameter":{"Value":"hello","Version":1,"LastModifiedDate":1}}'
+    stored = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with ScriptedServer([[stored]]) as server:
+        settings = make_settings(
+            stage=stage,
+            shared_token=None,
+            stored_names={"SHARED_TOKEN": StoredName("parameter", "p/token")},
+            endpoint=server.origin,
+        )
+        authenticators = bootstrap.build(settings, lambda: CREDENTIALS).authenticators()
+        request = authorizer_request(headers=[("token", "hello")])
+        if is_admitted:
+            assert authenticate(authenticators, request).demonstration is True
+        else:
+            with pytest.raises(ConfigurationError, match="demonstration"):
+                authenticate(authenticators, request)
+
+
+def test_a_store_that_cannot_be_reached_is_a_fault_of_ours() -> None:
+    stored_names = {"SHARED_TOKEN": StoredName("parameter", "p/token")}
+    settings = make_settings(shared_token=None, stored_names=stored_names, ssm_endpoint=NOWHERE)
+    authenticators = bootstrap.build(settings, lambda: CREDENTIALS).authenticators()
+    with pytest.raises(ServiceUnavailable, match="SHARED_TOKEN"):
+        authenticate(authenticators, authorizer_request(headers=[("token", "x")]))
+
+
 def test_the_environment_is_read_at_first_use_and_once(fresh: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="STAGE"):
         bootstrap.services()
@@ -72,14 +209,14 @@ def test_the_environment_is_read_at_first_use_and_once(fresh: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("region", "endpoint"),
+    ("service", "region", "endpoint"),
     [
-        ("eu-west-1", "https://dynamodb.eu-west-1.amazonaws.com"),
-        ("cn-north-1", "https://dynamodb.cn-north-1.amazonaws.com.cn"),
+        ("dynamodb", "eu-west-1", "https://dynamodb.eu-west-1.amazonaws.com"),
+        ("ssm", "cn-north-1", "https://ssm.cn-north-1.amazonaws.com.cn"),
     ],
 )
-def test_dynamodb_is_where_the_region_says(region: str, endpoint: str) -> None:
-    assert bootstrap.dynamodb_endpoint(region) == endpoint
+def test_a_service_is_where_the_region_says(service: str, region: str, endpoint: str) -> None:
+    assert bootstrap.public_endpoint(service, region) == endpoint
 
 
 @pytest.mark.parametrize("token", ["", "t0ken"])
@@ -112,16 +249,42 @@ def test_without_any_credentials_the_deployment_is_wrong(monkeypatch: pytest.Mon
         bootstrap.credentials_provider({})()
 
 
-def test_neither_importing_the_app_nor_building_its_services_imports_boto3() -> None:
+HEAVY = ["boto3", "botocore", "jwt", "cryptography", "urllib.request", "http.client", "chalice.cli"]
+
+
+@pytest.mark.parametrize("kinds", ["shared_token", "request_parameters", "api_key", "ticket"])
+def test_neither_importing_the_app_nor_its_authenticators_imports_what_is_slow(kinds: str) -> None:
     script = (
-        "import sys, app; app.bootstrap.services().management_api('a1', 'dev'); "
-        "print(sorted({'boto3', 'botocore'} & sys.modules.keys()))"
+        "import sys, app; services = app.bootstrap.services(); "
+        "services.management_api('a1', 'dev'); services.bearer_authenticators(); "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
     )
-    environ = {**os.environ, "STAGE": "local", "TABLE_NAME": "portcullis-local"}
+    environ = {
+        **os.environ,
+        **{"STAGE": "local", "TABLE_NAME": "portcullis-local", "AUTHENTICATORS": kinds},
+        **{"SHARED_TOKEN": "t", "HEADER_AUTH_VALUE": "h", "QUERY_STRING_VALUE": "q"},
+    }
     completed = subprocess.run(
         [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
     )
     assert (completed.stdout, completed.stderr) == ("[]\n", "")
+
+
+def test_tokens_import_what_they_need_and_no_boto3() -> None:
+    script = (
+        "import sys, app; services = app.bootstrap.services(); "
+        "before = 'jwt' in sys.modules; services.authenticators(); "
+        "print(before, 'jwt' in sys.modules, 'boto3' in sys.modules)"
+    )
+    environ = {
+        **os.environ,
+        **{"STAGE": "local", "TABLE_NAME": "portcullis-local", "AUTHENTICATORS": "jwt"},
+        **{"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "https://issuer.example/keys"},
+    }
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (completed.stdout, completed.stderr) == ("False True False\n", "")
 
 
 @pytest.mark.parametrize(

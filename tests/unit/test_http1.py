@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chalicelib import http1
 from chalicelib.errors import ConfigurationError
 from chalicelib.http1 import NotHTTP, Response, ResponseParser, header_lines, request_head
 
@@ -230,11 +229,8 @@ def endless_body() -> Iterator[bytes]:
 @pytest.mark.parametrize(
     "parts", [endless_head, endless_trailers, endless_chunk_line, endless_chunks, endless_body]
 )
-def test_nothing_is_gathered_without_end(
-    parts: Callable[[], Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http1, "MAX_BODY_BYTES", 100_000)
-    parser = ResponseParser()
+def test_nothing_is_gathered_without_end(parts: Callable[[], Iterator[bytes]]) -> None:
+    parser = ResponseParser(max_body=100_000)
     feed_all = map(parser.feed, islice(parts(), 200))
     with pytest.raises(NotHTTP):
         list(feed_all)

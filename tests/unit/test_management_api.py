@@ -35,6 +35,12 @@ def test_the_endpoint_follows_from_api_stage_and_region(region: str, endpoint: s
     assert management_endpoint("abcdef1234", "api", region) == endpoint
 
 
+@pytest.mark.parametrize("emulator", ["http://127.0.0.1:4566", "http://127.0.0.1:4566/"])
+def test_an_emulator_has_every_stage_below_its_one_url(emulator: str) -> None:
+    endpoint = "http://127.0.0.1:4566/_aws/execute-api/abcdef1234/api"
+    assert management_endpoint("abcdef1234", "api", "eu-west-1", emulator) == endpoint
+
+
 def test_posting_sends_the_bytes_as_they_are() -> None:
     caller = ScriptedCaller(Response(200))
     APIGatewayManagementAPI(caller).post_to_connection(CONNECTION_ID, b"\x00hello")

@@ -1,9 +1,18 @@
 """The authorizer's answer: about one ARN, and nothing else."""
 
+from typing import Any
+
 import pytest
 
 from chalicelib.errors import UnexpectedEvent
-from chalicelib.policy import ContextValue, Effect, MethodArn, authorizer_response
+from chalicelib.policy import (
+    ContextValue,
+    Effect,
+    MethodArn,
+    authorizer_response,
+    rest_authorizer_response,
+)
+from localgateway.iam import is_allowed
 from tests.factories import METHOD_ARN
 
 PREFIX = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234"
@@ -66,3 +75,36 @@ def test_the_policy_is_about_exactly_the_route_asked_for(effect: Effect) -> None
         },
         "context": context,
     }
+
+
+TICKETS, ADMIN = f"{PREFIX}/api/POST/tickets", f"{PREFIX}/api/DELETE/principals/bob"
+
+
+def rest_policy(arn: object, *allowed: str) -> Any:
+    return rest_authorizer_response("alice", arn, allowed, ["POST/tickets"], {"scopes": "connect"})
+
+
+@pytest.mark.parametrize("asked", [TICKETS, ADMIN, f"{PREFIX}/api/GET/a b*?\n/c"])
+def test_an_answer_for_http_is_the_same_whichever_route_was_asked_for(asked: str) -> None:
+    policy = rest_policy(asked, "POST/tickets", "DELETE/principals/*")["policyDocument"]
+    assert policy == rest_policy(TICKETS, "POST/tickets", "DELETE/principals/*")["policyDocument"]
+    for arn in (TICKETS, ADMIN):
+        assert is_allowed(policy, arn, "192.0.2.7")
+    for route in ("GET/tickets", "POST/ticket", "POST/tickets/1", "GET/principals/bob", "GET/"):
+        assert not is_allowed(policy, f"{PREFIX}/api/{route}", "192.0.2.7")
+    for other in (TICKETS.replace("/api/", "/prod/"), TICKETS.replace("abcdef1234", "other")):
+        assert not is_allowed(policy, other, "192.0.2.7")
+
+
+def test_whoever_may_call_nothing_gets_a_policy_that_is_well_formed_and_denies() -> None:
+    response = rest_policy(TICKETS)
+    (statement,) = response["policyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Deny", [TICKETS])
+    assert response["principalId"] == "alice"
+    assert not is_allowed(response["policyDocument"], TICKETS, "192.0.2.7")
+
+
+@pytest.mark.parametrize("arn", [None, "", "*", METHOD_ARN, PREFIX, f"{PREFIX}/*/POST/tickets"])
+def test_an_arn_api_gateway_cannot_have_sent_is_a_fault_of_ours(arn: object) -> None:
+    with pytest.raises(UnexpectedEvent):
+        rest_policy(arn, "POST/tickets")

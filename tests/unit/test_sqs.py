@@ -10,7 +10,7 @@ from botocore.config import Config
 from chalicelib.backoff import Backoff
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.http1 import Response
-from chalicelib.sqs import Queue, sqs_endpoint
+from chalicelib.sqs import Queue
 from tests.fakes import Clock, ScriptedCaller
 
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/deliveries"
@@ -119,8 +119,3 @@ def test_a_queue_that_is_not_there_is_a_fault_of_the_deployment() -> None:
     body = b'{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"s3cret"}'
     with pytest.raises(ConfigurationError, match=r"GetQueueUrl: 400 QueueDoesNotExist$"):
         queue(ScriptedCaller(Response(400, body))).send(["a"])
-
-
-def test_sqs_is_where_the_region_says() -> None:
-    assert sqs_endpoint("eu-west-1") == "https://sqs.eu-west-1.amazonaws.com"
-    assert sqs_endpoint("cn-north-1") == "https://sqs.cn-north-1.amazonaws.com.cn"

@@ -6,11 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.authorizers import AuthorizerRequest, Principal, authenticate, matches
-from chalicelib.errors import Unauthorized, UnexpectedEvent
+from chalicelib.authorizers import (
+    AuthorizerRequest,
+    Principal,
+    admit,
+    authenticate,
+    is_principal_id,
+    matches,
+)
+from chalicelib.errors import Forbidden, Unauthorized
+from chalicelib.scopes import Scopes
 from tests.factories import METHOD_ARN, NOW, authorizer_event, authorizer_request
 
-ALICE = Principal("alice", {})
+ALICE = Principal("alice", "test", int(NOW) + 60, Scopes.parse("connect"))
+MALLORY = Principal("mallory", "test", int(NOW) + 60, Scopes.parse("connect"))
 MAPS = (
     "headers",
     "multiValueHeaders",
@@ -31,6 +40,8 @@ class Answering:
         self.asked += 1
         return self.answer
 
+    def as_bearer(self) -> None: ...
+
 
 class Refusing:
     """An authenticator that knows the credentials, and that they are bad."""
@@ -38,9 +49,11 @@ class Refusing:
     def authenticate(self, request: AuthorizerRequest) -> Principal | None:
         raise Unauthorized("bad_token")
 
+    def as_bearer(self) -> None: ...
+
 
 def test_the_first_authenticator_that_knows_the_credentials_decides() -> None:
-    later = Answering(Principal("mallory", {}))
+    later = Answering(MALLORY)
     known = authenticate([Answering(None), Answering(ALICE), later], authorizer_request())
     assert (known, later.asked) == (ALICE, 0)
 
@@ -132,11 +145,6 @@ def test_any_event_is_read_without_fault(maps: dict[str, Any]) -> None:
     AuthorizerRequest.from_event({"methodArn": METHOD_ARN, **maps}, NOW)
 
 
-def test_an_event_without_a_method_arn_is_a_fault_of_ours() -> None:
-    with pytest.raises(UnexpectedEvent):
-        AuthorizerRequest.from_event({}, NOW)
-
-
 @pytest.mark.parametrize(
     ("given_value", "expected"),
     [
@@ -151,3 +159,118 @@ def test_an_event_without_a_method_arn_is_a_fault_of_ours() -> None:
 )
 def test_credentials_match_only_exactly(given_value: str | None, expected: bool) -> None:
     assert matches(given_value, "hello") is expected
+
+
+ORIGINS = frozenset({"https://app.example.com"})
+
+
+def origin(text: str | None) -> AuthorizerRequest:
+    return authorizer_request(headers=[] if text is None else [("Origin", text)])
+
+
+def test_a_page_of_an_allowed_origin_and_a_client_that_is_no_browser_are_let_in() -> None:
+    assert admit([Answering(ALICE)], ORIGINS, origin("https://app.example.com")) == ALICE
+    assert admit([Answering(ALICE)], ORIGINS, origin(None)) == ALICE
+
+
+def test_without_a_list_every_origin_is_let_in() -> None:
+    assert admit([Answering(ALICE)], None, origin("https://evil.example")) == ALICE
+
+
+def test_an_empty_list_lets_in_no_browser_at_all() -> None:
+    with pytest.raises(Forbidden, match="origin_not_allowed"):
+        admit([Answering(ALICE)], frozenset(), origin("https://app.example.com"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("null", id="a sandboxed page"),
+        pytest.param("https://app.example.com.evil.example", id="ours as a prefix"),
+        pytest.param("https://evil-app.example.com", id="ours as a suffix"),
+        pytest.param("https://evilapp.example.com", id="ours as a suffix without a hyphen"),
+        pytest.param("https://example.com", id="the parent"),
+        pytest.param("https://sub.app.example.com", id="a child"),
+        pytest.param("http://app.example.com", id="without TLS"),
+        pytest.param("wss://app.example.com", id="another scheme"),
+        pytest.param("https://app.example.com:443", id="the default port spelled out"),
+        pytest.param("https://app.example.com:8443", id="another port"),
+        pytest.param("https://app.example.com:", id="an empty port"),
+        pytest.param("https://app.example.com/", id="a slash at the end"),
+        pytest.param("https://app.example.com/path", id="a path"),
+        pytest.param("https://app.example.com?x", id="a query"),
+        pytest.param("https://app.example.com#x", id="a fragment"),
+        pytest.param("https://app.example.com.", id="a dot at the end"),
+        pytest.param("https://App.example.com", id="another case"),
+        pytest.param("HTTPS://app.example.com", id="another case of the scheme"),
+        pytest.param("https://user@app.example.com", id="a user"),
+        pytest.param("https://app.example.com@evil.example", id="ours as a user"),
+        pytest.param("https://app.example.com\\@evil.example", id="a backslash"),
+        pytest.param("https://evil.example/https://app.example.com", id="ours as a path"),
+        pytest.param("https://app.example.com https://evil.example", id="two, with a blank"),
+        pytest.param("https://app.example.com,https://evil.example", id="two, with a comma"),
+        pytest.param(" https://app.example.com", id="a blank before"),
+        pytest.param("https://\u0430pp.example.com", id="a Cyrillic letter"),
+        pytest.param("https://xn--pp-7lc.example.com", id="punycode"),
+        pytest.param("//app.example.com", id="no scheme"),
+        pytest.param("app.example.com", id="a host"),
+        pytest.param("*", id="a star"),
+        pytest.param("https://*.example.com", id="a star in a host"),
+        pytest.param("", id="empty"),
+        pytest.param("https://app.example.com%00.evil.example", id="an escaped zero"),
+        pytest.param("file://", id="a file"),
+    ],
+)
+def test_a_page_of_any_other_origin_is_forbidden_though_its_user_is_known(text: str) -> None:
+    with pytest.raises(Forbidden, match="origin_not_allowed") as caught:
+        admit([Answering(ALICE)], ORIGINS, origin(text))
+    assert caught.value.principal_id == "alice"
+
+
+def test_two_origins_are_refused() -> None:
+    headers = [("Origin", "https://app.example.com"), ("origin", "https://evil.example")]
+    with pytest.raises(Unauthorized, match="repeated_parameter"):
+        admit([Answering(ALICE)], ORIGINS, authorizer_request(headers=headers))
+
+
+def test_bad_credentials_are_unauthorized_whatever_the_origin() -> None:
+    with pytest.raises(Unauthorized, match="bad_token"):
+        admit([Refusing()], ORIGINS, origin("https://evil.example"))
+
+
+@pytest.mark.parametrize("scopes", ["", "sendmessage", "admin publish join:*"])
+def test_a_principal_without_the_scope_to_connect_is_forbidden(scopes: str) -> None:
+    bob = Principal("bob", "test", int(NOW) + 60, Scopes.parse(scopes))
+    with pytest.raises(Forbidden, match="missing_scope"):
+        admit([Answering(bob)], None, authorizer_request())
+
+
+def test_a_token_event_has_its_credential_and_nothing_else() -> None:
+    request = AuthorizerRequest.from_token("Bearer abc", NOW)
+    assert request.header("Authorization") == "Bearer abc"
+    assert (request.query, request.stage_variables) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("alice", True, id="a name"),
+        pytest.param("auth0|5f7c8ec7c33c6c004bbafe82", True, id="a name of an issuer"),
+        pytest.param("Zoë 日本", True, id="a name with letters of the world"),
+        pytest.param("a" * 128, True, id="as long as can be"),
+        pytest.param("a" * 129, False, id="too long"),
+        pytest.param("", False, id="empty"),
+        pytest.param("a\nb", False, id="a new line"),
+        pytest.param("a\0", False, id="a zero"),
+        pytest.param("a\x7f", False, id="delete"),
+        pytest.param("a\x85", False, id="a C1 control"),
+        pytest.param("a\u2028b", False, id="a line separator"),
+        pytest.param("a\u202eb", False, id="right to left from here"),
+        pytest.param("a\udc00", False, id="half a character"),
+        pytest.param(7, False, id="a number"),
+        pytest.param(None, False, id="none"),
+        pytest.param(["alice"], False, id="a list"),
+    ],
+)
+def test_what_can_name_a_principal(text: object, expected: bool) -> None:
+    assert is_principal_id(text) is expected

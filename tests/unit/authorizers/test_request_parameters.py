@@ -7,10 +7,13 @@ import pytest
 from chalicelib.authorizers import Principal
 from chalicelib.authorizers.request_parameters import RequestParameters
 from chalicelib.errors import ConfigurationError, Unauthorized
+from chalicelib.scopes import Scopes
+from chalicelib.secret_values import EARLY_SECONDS, FixedSecret, Secret, StoredSecret, Versions
 from tests.factories import NOW, authorizer_request, make_settings
+from tests.fakes import Clock, FakeSecretStore
 
 SETTINGS = {
-    "authorizer": "request_parameters",
+    "authenticators": ("request_parameters",),
     "header_auth_value": "h-value",
     "query_string_value": "q-value",
     "stage_variable_name": "StageVar1",
@@ -26,8 +29,7 @@ AUTHENTICATOR = RequestParameters.from_settings(make_settings(**SETTINGS))
 
 def test_all_expected_parameters_are_the_principal() -> None:
     assert AUTHENTICATOR.authenticate(authorizer_request(**GOOD)) == Principal(
-        "client",
-        {"token": "request_parameters", "expiresAt": int(NOW) + 7200, "demonstration": False},
+        "client", "request_parameters", int(NOW) + 7200, Scopes.parse("connect sendmessage")
     )
 
 
@@ -70,7 +72,7 @@ def test_the_context_says_when_demonstration_values_were_used() -> None:
     request = authorizer_request(**{**GOOD, "headers": [("HeaderAuth1", "headerValue1")]})
     principal = RequestParameters.from_settings(settings).authenticate(request)
     assert principal is not None
-    assert principal.context["demonstration"] is True
+    assert principal.demonstration is True
 
 
 @pytest.mark.parametrize(
@@ -87,4 +89,64 @@ def test_where_an_expected_value_is_unknown_nobody_can_be_let_in(value: str, var
 
 
 def test_expected_values_are_not_shown() -> None:
-    assert "value" not in repr(AUTHENTICATOR).replace("value=", "")
+    assert "-value" not in repr(AUTHENTICATOR)
+
+
+class Stored:
+    """An authenticator whose header and query values are stored, each in a store of its own."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(NOW)
+        self.stores = {
+            "HEADER_AUTH_VALUE": FakeSecretStore(Versions("h-value")),
+            "QUERY_STRING_VALUE": FakeSecretStore(Versions("q-value")),
+        }
+        secrets: dict[str, Secret] = {
+            name: StoredSecret(name, store.fetch, self.clock, cache_seconds=300)
+            for name, store in self.stores.items()
+        }
+        secrets["STAGE_VARIABLE_VALUE"] = FixedSecret("s-value")
+        self.authenticator = RequestParameters.from_settings(
+            make_settings(**SETTINGS), lambda variable, value: secrets[variable]
+        )
+
+    def admits(self, **changes: Any) -> bool:
+        try:
+            request = authorizer_request(**{**GOOD, **changes})
+            return self.authenticator.authenticate(request) is not None
+        except Unauthorized:
+            return False
+
+    def fetches(self) -> list[int]:
+        return [store.fetches for store in self.stores.values()]
+
+
+def test_a_value_that_was_just_rotated_is_let_in_before_the_cache_ends() -> None:
+    stored = Stored()
+    assert stored.admits()
+    stored.stores["QUERY_STRING_VALUE"].holds = Versions("q-new", "q-value", NOW + 3600)
+    stored.clock.sleep(EARLY_SECONDS)
+    assert stored.admits(query=[("QueryString1", "q-new")])
+    assert stored.admits()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"headers": [("HeaderAuth1", "other")]}, id="the header"),
+        pytest.param({"query": [("QueryString1", "other")]}, id="the query"),
+        pytest.param({"stage_variables": {"StageVar1": "other"}}, id="the stage variable"),
+    ],
+)
+def test_what_is_fetched_does_not_tell_which_value_was_wrong(wrong: dict[str, Any]) -> None:
+    stored = Stored()
+    assert stored.admits()
+    stored.clock.sleep(EARLY_SECONDS)
+    assert not stored.admits(**wrong)
+    assert stored.fetches() == [2, 2]
+
+
+def test_nothing_is_fetched_for_a_client_that_left_one_out() -> None:
+    stored = Stored()
+    assert not stored.admits(query=[])
+    assert stored.fetches() == [0, 0]

@@ -361,6 +361,29 @@ def test_a_template_goes_before_the_apps_own_authorizer(
 
 
 @pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        pytest.param(
+            GUARDED,
+            [
+                "t.yaml: Resources.WebsocketConnectRoute.Properties."
+                "AuthorizationType: "
+                "the app's own authorizer is not asked: everybody is let in"
+            ],
+            id="an app with an authorizer",
+        ),
+        pytest.param(OWN, [], id="an app without"),
+    ],
+)
+def test_that_a_template_switches_the_apps_authorizer_off_is_said(
+    own: ApiDefinition, said: list[str]
+) -> None:
+    open_to_all = template({"WebsocketConnectRoute": fragment(AuthorizationType="NONE")})
+    open_to_all.extend(own, FUNCTIONS, STAGE)
+    assert open_to_all.unsupported == said
+
+
+@pytest.mark.parametrize(
     ("resources", "own", "sentence"),
     [
         pytest.param(

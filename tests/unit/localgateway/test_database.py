@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ import pytest
 from botocore.config import Config
 
 from localgateway.database import EmbeddedDatabase, create_table
+from localgateway.database_process import share_names
 from localgateway.errors import StartError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -343,3 +345,13 @@ def test_the_engine_ends_with_its_parent(tmp_path: Path, number: signal.Signals)
         assert accepts(port)
         process.send_signal(number)
     assert eventually_refuses(port)
+
+
+def test_items_share_the_names_of_their_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json, "_default_decoder", json.JSONDecoder())  # restored in the end
+    share_names()
+    text = '{"expires-at": {"N": "1"}, "nested": [{"expires-at": null}], "expires-at": 2}'
+    one, two = json.loads(text), json.loads(text)
+    assert one == {"expires-at": 2, "nested": [{"expires-at": None}]}
+    names = [next(iter(found)) for found in (one, two, one["nested"][0])]
+    assert names[0] is names[1] is names[2]

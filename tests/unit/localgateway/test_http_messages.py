@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localgateway.events import Pairs
-from localgateway.http_messages import HttpRequest, HttpResponse, json_response, reason_phrase
+from localgateway.http_messages import (
+    HttpRequest,
+    HttpResponse,
+    json_response,
+    origin_form,
+    reason_phrase,
+)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +185,19 @@ def test_a_json_response_says_what_it_is() -> None:
 )
 def test_a_status_has_a_reason_phrase(status: int, phrase: str) -> None:
     assert reason_phrase(status) == phrase
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param("/api?a=1", "/api?a=1", id="what it is already"),
+        pytest.param("http://127.0.0.1:8000/api?a=1", "/api?a=1", id="a URL"),
+        pytest.param("HTTPS://host/a/b", "/a/b", id="another scheme, in capitals"),
+        pytest.param("http://host", "/", id="no path"),
+        pytest.param("http://host?a=1", "/?a=1", id="a query alone"),
+        pytest.param("/http://host/api", "/http://host/api", id="a path that looks like one"),
+        pytest.param("*", "*", id="the server as a whole"),
+    ],
+)
+def test_a_target_has_no_scheme_and_no_authority(target: str, expected: str) -> None:
+    assert origin_form(target) == expected

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from localgateway.run import stop_on_signals
+from localgateway.errors import StartError
+from localgateway.run import listen, stop_on_signals
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -18,6 +20,13 @@ def restored() -> Iterator[None]:
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+def test_a_second_gateway_on_the_port_fails_before_the_first_serves() -> None:
+    with closing(listen("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(StartError, match=f"port {port} on 127.0.0.1 cannot be used"):
+            listen("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from localgateway import workers
-from localgateway.workers import Workers
+from localgateway.workers import Workers, threads_wanted
 
 
 def run(work: Callable[[Workers], Coroutine[Any, Any, Any]], pool: Workers) -> Any:
@@ -73,6 +73,44 @@ def test_calls_that_compute_share_few_threads() -> None:
 
     run(work, Workers(base=4))
     assert len(seen) <= 8
+
+
+@pytest.mark.parametrize(
+    ("progress", "busy", "expected"),
+    [
+        pytest.param(True, False, 1, id="some wait: one more"),
+        pytest.param(False, True, 1, id="some compute for long, or hold the interpreter"),
+        pytest.param(True, True, 0, id="the interpreter is what is waited for"),
+    ],
+)
+def test_threads_are_added_where_they_help(progress: bool, busy: bool, expected: int) -> None:
+    assert threads_wanted(30, 8, progress=progress, busy=busy) == expected
+
+
+def test_while_nothing_moves_threads_are_doubled_until_every_call_has_one() -> None:
+    waiting, added, all_added = 30, 0, []
+    while waiting:
+        added = threads_wanted(waiting, added, progress=False, busy=False)
+        waiting -= added
+        all_added.append(added)
+    assert all_added == [1, 2, 4, 8, 15]
+
+
+def test_a_busy_process_gets_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    # All of one CPU, as far as the pool can see, while no call is kept waiting for long.
+    monkeypatch.setattr(time, "process_time", time.perf_counter)
+    most = 0
+
+    async def work(pool: Workers) -> None:
+        nonlocal most
+        before = threads()
+        calls = [pool.run(lambda: time.sleep(0.003)) for _ in range(400)]
+        while not calls[-1].done():
+            most = max(most, threads() - before)
+            await asyncio.sleep(0.01)
+
+    run(work, Workers(base=2))
+    assert most <= 4  # without regard to that it is about 12
 
 
 def test_no_more_threads_are_added_than_allowed() -> None:

@@ -1,0 +1,1 @@
+"""What operators do from their own machine; never ships."""

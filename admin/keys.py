@@ -1,0 +1,70 @@
+"""``keys``: create, list and revoke API keys in a stage's table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from chalicelib.authorizers import is_principal_id
+from chalicelib.authorizers.api_key import ApiKey, new_key
+from chalicelib.credential_store import DynamoDBKeys
+from chalicelib.scopes import Scopes
+
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one stage; ``now`` is in seconds since the epoch."""
+
+    store: DynamoDBKeys
+    default_scopes: Scopes
+    now: Callable[[], float]
+
+    def create(self, principal_id: str, scopes: str | None, days: int | None) -> str:
+        """Return a new key, which nobody can show again; raises ClickException."""
+        if not is_principal_id(principal_id):
+            raise click.ClickException("a principal has 1 to 128 printable characters")
+        try:
+            granted = self.default_scopes if scopes is None else Scopes.parse(scopes)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+        now = self.now()
+        text, key = new_key(principal_id, granted, now, _end(now, days))
+        self.store.add(key)
+        return text
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each key, the oldest first; none tells a secret."""
+        now = self.now()
+        for key in sorted(self.store.all(), key=lambda key: (key.created_at, key.key_id)):
+            end = "never" if key.expires_at is None else _date(key.expires_at)
+            dates = f"{_date(key.created_at)}\t{end}"
+            yield f"{key.key_id}\t{_state(key, now)}\t{dates}\t{key.principal_id}\t{key.scopes}"
+
+    def revoke(self, key_id: str) -> None:
+        """Let a key admit nobody from now on; raises ClickException where there is none."""
+        if not _KEY_ID.fullmatch(key_id):
+            raise click.ClickException("the id of a key has 16 characters: those after pk_")
+        if not self.store.revoke(key_id):
+            raise click.ClickException(f"there is no key {key_id}")
+
+
+def _end(now: float, days: int | None) -> int | None:
+    return None if days is None else int(now) + days * _DAY
+
+
+def _state(key: ApiKey, now: float) -> str:
+    if key.revoked:
+        return "revoked"
+    ended = key.expires_at is not None and key.expires_at <= now
+    return "expired" if ended else "active"
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")

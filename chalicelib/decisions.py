@@ -1,0 +1,38 @@
+"""One line of the log for each decision: who, from where, and why. Pure.
+
+A line holds codes and names that were vouched for, never what a client sent; and whatever is in a
+name, one line stays one line and shows what it says.
+"""
+
+import json
+from collections.abc import Mapping
+
+MAX_CHARACTERS = 256
+
+
+def decision_line(
+    decision: str,
+    reason: str,
+    principal_id: str | None = None,
+    connection_id: str | None = None,
+    source_ip: str | None = None,
+    **more: str,
+) -> str:
+    """Return a decision as JSON on one line, all of it printable ASCII."""
+    line = {
+        "decision": decision,
+        "reason": reason,
+        "principalId": principal_id,
+        "connectionId": connection_id,
+        "sourceIp": source_ip,
+        **more,
+    }
+    # This escapes control characters, and all that is not ASCII.
+    return json.dumps({name: value and value[:MAX_CHARACTERS] for name, value in line.items()})
+
+
+def source_ip(request_context: Mapping[str, object]) -> str | None:
+    """Return the address API Gateway saw a request come from."""
+    identity = request_context.get("identity")
+    address = identity.get("sourceIp") if isinstance(identity, Mapping) else None
+    return address if isinstance(address, str) else None

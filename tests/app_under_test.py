@@ -1,0 +1,97 @@
+"""The app of this repository behind a real gateway in this process, on a real engine."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from chalice.config import Config
+
+import app as app_module
+from chalicelib import api, bootstrap
+from chalicelib.aws import Credentials
+from chalicelib.credential_store import DynamoDBKeys
+from chalicelib.settings import Settings
+from localgateway.database import EmbeddedDatabase
+from localgateway.definition import read
+from localgateway.http_routes import HttpRoutes
+from tests.engine import make_dynamodb
+from tests.factories import NOW, make_settings
+from tests.fakes import Clock
+from tests.gateway_under_test import GatewayUnderTest
+
+_numbers = itertools.count()
+_HANDLERS = {
+    "$connect": "websocket_connect",
+    "$disconnect": "websocket_disconnect",
+    "$default": "websocket_message",
+}
+
+
+class AppUnderTest:
+    """The gateway, the app's settings and clock, and what is behind them."""
+
+    def __init__(self, database: EmbeddedDatabase, **settings: Any) -> None:
+        self.table = f"app-{next(_numbers)}"
+        self.clock = Clock(NOW)
+        self.dynamodb = make_dynamodb(database, self.table)
+        self.keys = DynamoDBKeys(self.dynamodb, self.table)
+        names = ("websocket_authorizer", *_HANDLERS.values())
+        functions: dict[str, Any] = {name: getattr(app_module, name) for name in names}
+        endpoint = {"dynamodb_endpoint": database.endpoint_url}
+        self.settings: Settings = make_settings(table_name=self.table, **endpoint, **settings)
+        definition = read(_HANDLERS, functions, api.definition(self.settings))
+        routes = HttpRoutes(app_module.app, Config(chalice_stage="local"))
+        self.gateway = GatewayUnderTest(definition, functions, http_routes=routes)
+        self.settings = make_settings(
+            table_name=self.table,
+            management_endpoint=self.gateway.management_url,
+            **endpoint,
+            **settings,
+        )
+        credentials = Credentials("testing", "testing")
+        self.services = bootstrap.build(self.settings, lambda: credentials, self.clock)
+
+    def items(self) -> list[Any]:
+        """Return all that is in the table."""
+        found: list[Any] = self.dynamodb.call("Scan", {"TableName": self.table})["Items"]
+        return found
+
+    def request(self, method: str, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
+        """Send an HTTP request; return its status, headers and JSON."""
+        connection = http.client.HTTPConnection(self.gateway.address, timeout=5)
+        try:
+            connection.request(method, path, None, headers)
+            response = connection.getresponse()
+            body = response.read()
+            return response.status, dict(response.headers), json.loads(body) if body else None
+        finally:
+            connection.close()
+
+    def ticket(self, credential: str, **headers: str) -> str:
+        """Ask for a ticket, and fail if there is none."""
+        bearer = {"Authorization": f"Bearer {credential}"}
+        status, _, body = self.request("POST", "/tickets", **bearer, **headers)
+        assert status == 200, body
+        ticket: str = body["ticket"]
+        return ticket
+
+
+@contextmanager
+def app_under_test(
+    database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, **settings: Any
+) -> Iterator[AppUnderTest]:
+    """Serve the app with these settings."""
+    running = AppUnderTest(database, **settings)
+    monkeypatch.setattr(bootstrap, "services", lambda: running.services)
+    monkeypatch.setattr(bootstrap, "settings", lambda: running.settings)
+    try:
+        yield running
+    finally:
+        running.gateway.stop()
+        running.services.executor.shutdown()

@@ -1,0 +1,55 @@
+"""Reads what CloudFormation would make of a packaged template, as far as tests ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ACCOUNT_ID, REGION, API_ID = "123456789012", "us-east-1", "abcdef1234"
+_PSEUDO = {
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::AccountId": ACCOUNT_ID,
+    "WebsocketAPI": API_ID,
+}
+
+
+def of_type(template: Mapping[str, Any], *types: str) -> dict[str, Any]:
+    """Return the properties of all resources of these types, by logical id."""
+    return {
+        name: it.get("Properties", {})
+        for name, it in template["Resources"].items()
+        if it["Type"] in types
+    }
+
+
+def resolved(value: Any) -> Any:
+    """Fill pseudo parameters and the API's id; a reference to another resource is its name."""
+    if isinstance(value, Mapping):
+        if set(value) == {"Fn::Sub"}:
+            return re.sub(r"\$\{([^!}]+)\}", _named, value["Fn::Sub"]).replace("${!", "${")
+        if set(value) == {"Ref"}:
+            return _PSEUDO.get(value["Ref"], value["Ref"])
+        return {key: resolved(it) for key, it in value.items()}
+    return [resolved(it) for it in value] if isinstance(value, list) else value
+
+
+def _named(match: re.Match[str]) -> str:
+    return _PSEUDO.get(match[1], match[0])
+
+
+def policies(template: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the statements of each function's role, by the function's logical id."""
+    roles = of_type(template, "AWS::IAM::Role")
+    found = {}
+    for name, function in of_type(template, "AWS::Serverless::Function").items():
+        role_id, _arn = function["Role"]["Fn::GetAtt"]
+        (policy,) = roles[role_id]["Policies"]
+        found[name] = resolved(policy["PolicyDocument"]["Statement"])
+    return found
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text in a piece of JSON that is one or a list of them."""
+    yield from [value] if isinstance(value, str) else value

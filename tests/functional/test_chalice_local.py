@@ -1,0 +1,62 @@
+"""The TOKEN authorizer under plain ``chalice local``, which is not what AWS does in all."""
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.functional.test_packaging import CHALICE, ROOT
+
+
+@contextmanager
+def chalice_local(**environment: str) -> Iterator[int]:
+    """Serve the app on a free port, as a user does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [*CHALICE, "local", "--stage", "local", "--no-autoreload", "--port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while post(port, path="/health", method="GET") is None:
+            assert process.poll() is None, "it has ended"
+            assert time.monotonic() < deadline, "it does not answer"
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def post(
+    port: int, authorization: str | None = None, path: str = "/tickets", method: str = "POST"
+) -> int | None:
+    """Return the status; None where there is no answer at all."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    headers = {} if authorization is None else {"Authorization": authorization}
+    try:
+        connection.request(method, path, headers=headers)
+        return connection.getresponse().status
+    except (http.client.RemoteDisconnected, ConnectionError):
+        return None
+    finally:
+        connection.close()
+
+
+def test_a_bad_credential_gets_no_answer_where_aws_says_401() -> None:
+    # The local gateway does as AWS does: tests/end_to_end/test_authorizers.py
+    with chalice_local() as port:
+        assert post(port) == 401
+        assert post(port, "Bearer wrong") is None
+        assert post(port, "Basic aGVsbG8=") is None
+        assert post(port, "Bearer hello") == 404, "let in, but this stage has no tickets"
+    with chalice_local(DEFAULT_SCOPES="sendmessage") as port:
+        assert post(port, "Bearer hello") == 403

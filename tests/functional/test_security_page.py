@@ -1,0 +1,27 @@
+"""docs/security.md names every reason the log can have, and none that it cannot."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "security.md").read_text()
+SETTINGS_PAGE = (ROOT / "docs" / "authorizers.md").read_text()
+SOURCES = [ROOT / "app.py", *(ROOT / "chalicelib").rglob("*.py")]
+TEXT = "\n".join(path.read_text() for path in SOURCES)
+
+
+def test_every_reason_of_a_refusal_is_explained() -> None:
+    raised = set(re.findall(r'(?:Unauthorized|Forbidden)\(\s*"([a-z_]+)"', TEXT))
+    raised |= {"unknown_key", "bad_signature"}  # returned, and raised by their name
+    table = PAGE[PAGE.index("| reason | what it was |") : PAGE.index("## Origins")]
+    explained = set(re.findall(r"`([a-z_]+)`", table[: table.index("\n\n")]))
+    assert len(raised) > 25
+    assert explained == raised
+
+
+def test_every_setting_of_authenticators_is_explained() -> None:
+    source = (ROOT / "chalicelib" / "credential_settings.py").read_text()
+    read = set(re.findall(r'"((?:JWT_|CREDENTIAL_|ALLOWED_)[A-Z_]+)"', source))
+    stores = {name for name in read if name.endswith(("_PARAMETER", "_SECRET"))} - {"JWT_SECRET"}
+    missing = {name for name in read - stores if f"`{name}`" not in SETTINGS_PAGE}
+    assert missing == set()

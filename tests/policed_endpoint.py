@@ -1,0 +1,194 @@
+"""AWS as far as the app calls it, with each call checked against the role of who makes it.
+
+The real clients sign real requests. What service is asked, for what and about which resource is
+read from the request, as AWS does; the tables are those of a real engine behind.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+from tests.cloudformation import ACCOUNT_ID, REGION, strings
+
+Statements = Sequence[Mapping[str, Any]]
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/")
+_MANAGEMENT = re.compile(r"/_aws/execute-api/(?P<api>\w+)/(?P<stage>\w+)/@connections/(?P<id>.+)")
+_PARAMETER = {"Name": "a", "Type": "SecureString", "Value": "s3cret", "Version": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class AwsCall:
+    """A call in the words of IAM."""
+
+    function: str
+    action: str
+    resource: str
+    leading_keys: tuple[str, ...] | None
+    """Partition keys of DynamoDB."""
+    allowed: bool
+
+
+@dataclass
+class PolicedEndpoint:
+    """A server on 127.0.0.1 that acts as several services of AWS."""
+
+    database_url: str
+    roles: Mapping[str, Statements]
+    calls: list[AwsCall] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    """Connections a post to which is answered 410."""
+    _function: str = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Serve, and yield the endpoint's URL."""
+        handler = type("Handler", (_Handler,), {"endpoint": self})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    @contextmanager
+    def acting_as(self, function: str) -> Iterator[None]:
+        """Check what is called meanwhile against the role of this function."""
+        self._function = function
+        yield
+        self._function = ""
+
+    def answer(self, request: _Request) -> tuple[int, bytes]:
+        call = self._call(request)
+        self.calls.append(call)
+        if call.action == "execute-api:ManageConnections":
+            connection_id = call.resource.rpartition("/")[2]
+            gone = connection_id in self.gone
+            return (403 if not call.allowed else 410 if gone else 200), b""
+        if not call.allowed:
+            return 400, b'{"__type": "AccessDeniedException", "message": "not authorized"}'
+        if call.action.startswith("ssm:"):
+            parameter = {**_PARAMETER, "LastModifiedDate": 0}
+            return 200, json.dumps({"Parameter": parameter}).encode()
+        return self._forwarded(request)
+
+    def _call(self, request: _Request) -> AwsCall:
+        action, resource, leading_keys = request.described()
+        allowed = is_allowed(self.roles[self._function], action, resource, leading_keys)
+        return AwsCall(self._function, action, resource, leading_keys, allowed)
+
+    def _forwarded(self, request: _Request) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.database_url.removeprefix("http://"))
+        headers = {name: request.headers[name] for name in ("authorization", "x-amz-target")}
+        content_type = {"Content-Type": "application/x-amz-json-1.0"}
+        connection.request("POST", "/", request.body, {**headers, **content_type})
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response.status, body
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def described(self) -> tuple[str, str, tuple[str, ...] | None]:
+        """Return action, resource and partition keys."""
+        scope = _SCOPE.search(self.headers["authorization"])
+        assert scope is not None
+        assert scope["region"] == REGION
+        service = scope["service"]
+        prefix = f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:"
+        if service == "execute-api":
+            match = _MANAGEMENT.fullmatch(unquote(self.path))
+            assert match is not None
+            resource = f"{prefix}{match['api']}/{match['stage']}/POST/@connections/{match['id']}"
+            return "execute-api:ManageConnections", resource, None
+        operation = self.headers["x-amz-target"].rpartition(".")[2]
+        payload = json.loads(self.body)
+        if service == "ssm":
+            name = payload["Name"].partition(":")[0].removeprefix("/")
+            return f"ssm:{operation}", f"{prefix}parameter/{name}", None
+        assert service == "dynamodb"
+        table, keys = _tables_and_keys(operation, payload)
+        return f"dynamodb:{operation}", f"{prefix}table/{table}", keys
+
+
+def _tables_and_keys(operation: str, payload: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    if operation == "BatchWriteItem":
+        ((table, requests),) = payload["RequestItems"].items()
+        parts = [next(iter(request.values())) for request in requests]
+        keys = [part.get("Item") or part["Key"] for part in parts]
+        return table, tuple(key["pk"]["S"] for key in keys)
+    if operation == "Query":
+        (name,) = re.findall(r"pk = (:\w+)", payload["KeyConditionExpression"])
+        return payload["TableName"], (payload["ExpressionAttributeValues"][name]["S"],)
+    key = payload.get("Item") or payload["Key"]
+    return payload["TableName"], (key["pk"]["S"],)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    endpoint: PolicedEndpoint
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        status, answer = self.endpoint.answer(_Request(self.path, headers, body))
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def is_allowed(
+    statements: Statements, action: str, resource: str, leading_keys: Sequence[str] | None
+) -> bool:
+    """Evaluate statements that allow; a condition that is not known here is an error."""
+    return any(
+        any(_matches(it, action) for it in strings(statement["Action"]))
+        and any(_matches(it, resource) for it in strings(statement["Resource"]))
+        and _holds(statement.get("Condition", {}), leading_keys)
+        for statement in statements
+    )
+
+
+def _holds(condition: Mapping[str, Any], leading_keys: Sequence[str] | None) -> bool:
+    context = {"dynamodb:LeadingKeys": leading_keys}
+    for operator, keys in condition.items():
+        for key, expected in keys.items():
+            present = context[key]
+            if operator == "Null":
+                held = (present is None) is (expected == "true")
+            else:
+                assert operator == "ForAllValues:StringLike"
+                held = all(
+                    any(_matches(pattern, value) for pattern in strings(expected))
+                    for value in present or ()
+                )
+            if not held:
+                return False
+    return True
+
+
+def _matches(pattern: str, text: str) -> bool:
+    regex = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(regex, text, re.DOTALL) is not None

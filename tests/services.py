@@ -1,0 +1,45 @@
+"""The app's services on fakes, whatever of them a test does not care about."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any
+
+from chalicelib import bootstrap
+from chalicelib.bootstrap import CredentialStores, Services
+from chalicelib.broadcast import no_report
+from chalicelib.secret_values import literal
+from chalicelib.settings import Settings
+from tests.factories import NOW, make_settings
+from tests.fakes import (
+    Clock,
+    FakeManagementAPI,
+    InMemoryConnectionRepository,
+    InMemoryJobStore,
+    InMemoryKeys,
+    InMemoryTickets,
+)
+
+
+def make_services(executor: Executor, settings: Settings | None = None, **changes: Any) -> Services:
+    """Return services in memory, with the clock stopped at NOW."""
+    settings = settings or make_settings()
+    now = changes.setdefault("now", Clock(NOW))
+    tickets = changes.setdefault("tickets", InMemoryTickets())
+    management_api = FakeManagementAPI()
+    stores = CredentialStores(changes.pop("keys", InMemoryKeys()), tickets)
+    known: dict[str, Any] = {
+        "authenticators": partial(bootstrap.authenticators, settings, literal, stores, now),
+        "allowed_origins": settings.allowed_origins,
+        "connections": InMemoryConnectionRepository(),
+        "management_api": lambda api_id, stage: management_api,
+        "executor": executor,
+        "connection_ttl": settings.connection_ttl,
+        "default_scopes": settings.default_scopes,
+        "delivery": settings.delivery,
+        "report": no_report,
+        "job_store": InMemoryJobStore(),
+        "queue": None,
+    }
+    return Services(**(known | changes))

@@ -1,0 +1,48 @@
+"""The URL of a stage, as Chalice has written it down when it deployed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from wsclient.errors import WrongInput
+from wsclient.target import check_url
+
+LOCAL_STAGE = "local"
+LOCAL_URL = "ws://127.0.0.1:8000/api"
+"""What ``make run`` serves."""
+
+_STAGE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def stage_url(stage: str, project: Path) -> str:
+    """Return the URL of a stage's WebSocket API; raises WrongInput that says how to get one."""
+    if not _STAGE.fullmatch(stage):
+        raise WrongInput("a stage's name is made of letters, digits, _ and -")
+    path = project / ".chalice" / "deployed" / f"{stage}.json"
+    try:
+        deployed = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if stage == LOCAL_STAGE:
+            return LOCAL_URL
+        raise WrongInput(
+            f"stage {stage} is not deployed from here: there is no {path}. "
+            "Name the URL instead, or another --project-dir"
+        ) from None
+    except (OSError, ValueError):
+        raise WrongInput(f"{path} cannot be read") from None
+    url = _websocket_url(deployed)
+    if url is None:
+        raise WrongInput(f"{path} names no WebSocket API")
+    return check_url(url)
+
+
+def _websocket_url(deployed: Any) -> str | None:
+    resources = deployed.get("resources") if isinstance(deployed, dict) else None
+    for resource in resources if isinstance(resources, list) else []:
+        if isinstance(resource, dict) and resource.get("resource_type") == "websocket_api":
+            url = resource.get("websocket_api_url")
+            return url if isinstance(url, str) else None
+    return None

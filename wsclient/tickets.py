@@ -1,0 +1,84 @@
+"""Tickets: what a handshake shows in place of a token, fetched anew for each."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from wsclient.errors import CannotConnect, Refused, WrongInput
+from wsclient.target import is_loopback
+from wsclient.words import printable
+
+PARAMETER = "ticket"
+_LONGEST = 64 * 1024
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the token elsewhere."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Follow none: the answer is an error with the redirect's status."""
+
+
+def check_ticket_url(text: str) -> str:
+    """Return the URL of ``POST /tickets`` for the HTTP API's own; raises WrongInput."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
+        raise WrongInput("--ticket-from is the HTTP API's URL: https://host/stage")
+    if "@" in parts.netloc:
+        raise WrongInput("--ticket-from cannot hold a user's name or password")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise WrongInput("--ticket-from must be https: the token would be sent in the clear")
+    path = parts.path.rstrip("/")
+    path = path if path.endswith("/tickets") else f"{path}/tickets"
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def fetch_ticket(url: str, token: str, *, timeout: float, context: ssl.SSLContext | None) -> str:
+    """Return a new ticket; raises Refused or CannotConnect."""
+    request = urllib.request.Request(
+        url,
+        data=b"{}",
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    opener = urllib.request.build_opener(
+        _NoRedirect, urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
+    )
+    try:
+        with opener.open(request, timeout=timeout) as response:
+            return _ticket(response.read(_LONGEST))
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _refusal(error.code) from None
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        text = printable(str(reason)) or type(reason).__name__
+        raise CannotConnect(f"no ticket from {url}: {text}.") from None
+
+
+def _ticket(body: bytes) -> str:
+    try:
+        answer: Any = json.loads(body)
+    except ValueError:
+        answer = None
+    ticket = answer.get("ticket") if isinstance(answer, dict) else None
+    if not isinstance(ticket, str) or not ticket:
+        raise CannotConnect("no ticket: what answers is no POST /tickets.")
+    return ticket
+
+
+def _refusal(status: int) -> Refused | CannotConnect:
+    if status in {401, 403}:
+        meaning = "the token is not accepted" if status == 401 else "the token allows no tickets"
+        return Refused(f"no ticket: refused with {status}: {meaning}.")
+    return CannotConnect(f"no ticket: POST /tickets was answered {status}.")
