@@ -89,11 +89,9 @@ class Services:
     default_scopes: Scopes
     delivery: DeliverySettings
     limits: LimitSettings
-
     report: Report
     revocations: RevocationStore
     rates: RateStore
-
     job_store: JobStore
     queue: TaskQueue | None
     """None where no queue is set."""

@@ -65,7 +65,7 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_every_packaged_handler_is_there(package: Package) -> None:
     handlers = {function["Handler"] for function in package.functions()}
     authorizers = {"http_authorizer", "websocket_authorizer"}
-    others = {*authorizers, "websocket_deliver", *PREDEFINED}
+    others = {*authorizers, "websocket_deliver", "websocket_sweep", *PREDEFINED}
     assert handlers == {"app.app", *(f"app.{name}" for name in others)}
     for handler in handlers:
         module, _, name = handler.partition(".")
@@ -74,7 +74,7 @@ def test_every_packaged_handler_is_there(package: Package) -> None:
 
 def test_test_client_config_and_lambda_agree_on_names() -> None:
     names = {name for name in app_module.app.handler_map if name.startswith("websocket_")}
-    assert names == {"websocket_authorizer", *PREDEFINED}
+    assert names == {"websocket_authorizer", "websocket_sweep", *PREDEFINED}
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     # Chalice's name for all routes, and a function that only stages with a queue have.
     others = {"api_handler", "http_authorizer", api.DELIVERY_FUNCTION}
@@ -122,7 +122,8 @@ def test_the_queue_is_worked_one_task_at_a_time_and_gives_the_function_time(
     assert event["Properties"]["BatchSize"] == 1
     assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 4}
     queue_name = function["Environment"]["Variables"]["QUEUE_NAME"]
-    assert event["Properties"]["Queue"]["Fn::Sub"].endswith(f":{queue_name}")
+    queue_id, _arn = event["Properties"]["Queue"]["Fn::GetAtt"]
+    assert package.resources[queue_id]["Properties"]["QueueName"] == queue_name
     queues = {
         it["Properties"]["QueueName"]: it["Properties"]
         for it in package.resources.values()
