@@ -21,7 +21,7 @@ REST_API = API.replace(API_ID, "${RestAPI}")
 # Why a role may name more than one thing.
 WIDE_RESOURCES = {
     r"arn:aws:logs:.*:log-group:/aws/lambda/[\w-]+:\*": "Lambda chooses the names of streams",
-    r"arn:aws:execute-api:.*/api/POST/@connections/\*": "API Gateway chooses connection ids",
+    r"arn:aws:execute-api:.*/api/(DELETE|POST)/@connections/\*": "API Gateway chooses connection ids",
 }
 
 
@@ -276,6 +276,8 @@ def test_functions_are_invoked_by_single_routes_and_authorizers_of_their_api(
     )
     assert allowed == [
         ("APIHandler", f"{REST_API}/api/GET/health"),
+        ("APIHandler", f"{REST_API}/api/POST/principals/allow"),
+        ("APIHandler", f"{REST_API}/api/POST/principals/revoke"),
         ("APIHandler", f"{REST_API}/api/POST/tickets"),
         ("HttpAuthorizer", f"{REST_API}/authorizers/*"),  # API Gateway chooses their ids
         ("WebsocketAuthorizer", f"{API}/authorizers/${{{authorizer_id}}}"),
