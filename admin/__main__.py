@@ -13,8 +13,20 @@ import click
 from admin.keys import Keys
 from admin.stage import stage_environ
 from chalicelib import bootstrap
+from chalicelib.authorizers import is_principal_id
+from chalicelib.bootstrap import Services
 from chalicelib.errors import PortcullisError
 from chalicelib.settings import Settings
+
+# A connection that is being opened can be closed once that is done.
+CLOSING_SECONDS = 15.0
+
+
+def _named(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not is_principal_id(value):
+        raise click.BadParameter("a principal has 1 to 128 printable characters")
+    return value
+
 
 _stage = click.option(
     "--stage", required=True, metavar="NAME", help="Chalice stage of config.json."
@@ -26,6 +38,9 @@ _project_dir = click.option(
     default=Path(),
     help="The project, where .chalice is.",
 )
+
+
+_principal_id = click.argument("principal_id", metavar="ID", callback=_named)
 
 
 @click.group()
@@ -72,6 +87,50 @@ def revoke(stage: str, project_dir: Path, key_id: str) -> None:
     with _keys(stage, project_dir) as keys:
         keys.revoke(key_id)
     click.echo(f"{key_id} is revoked.", err=True)
+
+
+@main.group()
+def principals() -> None:
+    """Whoever is let in. Those who run this need what the role of api_handler allows."""
+
+
+@principals.command(name="revoke")
+@_stage
+@_project_dir
+@_principal_id
+def revoke_principal(stage: str, project_dir: Path, principal_id: str) -> None:
+    """Close all connections of a principal, and keep it out.
+
+    Tokens issued later let in again; keys and shared tokens do not, before `allow`.
+    """
+    with _services(stage, project_dir) as services:
+        revoked = services.revoker().revoke(principal_id, CLOSING_SECONDS)
+    click.echo(f"{principal_id} is revoked; {revoked.closed} connections were closed.", err=True)
+    if revoked.left:
+        click.echo(f"{revoked.left} more are silent, and closed within minutes.", err=True)
+
+
+@principals.command()
+@_stage
+@_project_dir
+@_principal_id
+def allow(stage: str, project_dir: Path, principal_id: str) -> None:
+    """Let a principal in again, with whatever credential it has."""
+    with _services(stage, project_dir) as services:
+        services.revocations.allow(principal_id)
+    click.echo(f"{principal_id} is let in.", err=True)
+
+
+@contextmanager
+def _services(stage: str, project_dir: Path) -> Iterator[Services]:
+    try:
+        environ = stage_environ(project_dir, stage, os.environ)
+        settings = Settings.from_environ(environ)
+        services = bootstrap.build(settings, bootstrap.credentials_provider(environ))
+        with services.executor:
+            yield services
+    except PortcullisError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,18 @@ from click.testing import CliRunner, Result
 
 from admin.__main__ import main
 from chalicelib.authorizers.api_key import ApiKeyAuthenticator
+from chalicelib.aws import Credentials, SignedClient, Signer
+from chalicelib.backoff import Backoff
+from chalicelib.connection_table import DynamoDBConnectionRepository
+from chalicelib.connections import EVERYONE, members
 from chalicelib.credential_settings import BEARER
 from chalicelib.credential_store import DynamoDBKeys
+from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import Unauthorized
+from chalicelib.revocation_table import DynamoDBRevocations
 from localgateway.database import EmbeddedDatabase
 from tests.engine import make_dynamodb
+from tests.factories import make_connection
 
 _numbers = itertools.count()
 FAR = 4_000_000_000.0
@@ -37,12 +45,13 @@ def authenticator(database: EmbeddedDatabase, table: str) -> ApiKeyAuthenticator
 def run(
     authenticator: ApiKeyAuthenticator, database: EmbeddedDatabase, table: str, tmp_path: Path
 ) -> Run:
-    """Run a command of ``keys`` in a project whose stage ``dev`` has the table."""
+    """Run a command in a project whose stage ``dev`` has the table."""
     variables = {
         "STAGE": "dev",
         "TABLE_NAME": table,
         "DEFAULT_SCOPES": "connect",
         "AWS_ENDPOINT_URL_DYNAMODB": database.endpoint_url,
+        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "http://127.0.0.1:9/api",
     }
     config = {
         "version": "2.0",
@@ -56,9 +65,9 @@ def run(
     (tmp_path / ".chalice").mkdir()
     (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config))
 
-    def run(command: str, *arguments: str, stage: str = "dev") -> Result:
+    def run(command: str, *arguments: str, stage: str = "dev", group: str = "keys") -> Result:
         where = ("--stage", stage, "--project-dir", str(tmp_path))
-        return CliRunner().invoke(main, ["keys", command, *where, *arguments])
+        return CliRunner().invoke(main, [group, command, *where, *arguments])
 
     return run
 
@@ -142,3 +151,40 @@ def test_a_directory_without_a_project_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["keys", "list", *where])
     assert result.exit_code == 1
     assert "is no Chalice project" in result.stderr
+
+
+@pytest.fixture
+def connections(database: EmbeddedDatabase, table: str, run: Run) -> DynamoDBConnectionRepository:
+    """The connections of the stage, whose gateway does not answer: nothing can be closed."""
+    dynamodb = DynamoDB(signed_client(database), Backoff())
+    return DynamoDBConnectionRepository(dynamodb, table, 16, 1)
+
+
+def signed_client(database: EmbeddedDatabase) -> SignedClient:
+    credentials = Credentials("testing", "testing")
+    signer = Signer("us-east-1", "dynamodb")
+    return SignedClient(database.endpoint_url, signer, lambda: credentials, time.time)
+
+
+def test_a_revoked_principal_is_silent_and_kept_out_until_it_is_allowed(
+    run: Run, connections: DynamoDBConnectionRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("admin.__main__.CLOSING_SECONDS", 0.1)
+    revocations = DynamoDBRevocations(connections._dynamodb, connections._table)
+    connections.add(make_connection("of-alice", "alice|1"))
+    connections.add(make_connection("of-bob", "bob"))
+    result = run("revoke", "alice|1", group="principals")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "alice|1 is revoked; 0 connections were closed.\n1 more are silent" in result.stderr
+    assert [it.connection_id for it in members(connections, EVERYONE, 1)] == ["of-bob"]
+    assert (revocations.not_before("alice|1") or 0) >= time.time()
+    assert run("allow", "alice|1", group="principals").exit_code == 0
+    assert revocations.not_before("alice|1") is None
+
+
+@pytest.mark.parametrize("command", ["revoke", "allow"])
+@pytest.mark.parametrize("name", ["", "a\nb", "a" * 129])
+def test_what_is_no_principal_is_refused(run: Run, command: str, name: str) -> None:
+    result = run(command, name, group="principals")
+    assert result.exit_code != 0
+    assert "a principal has" in result.stderr

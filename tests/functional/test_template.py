@@ -21,7 +21,7 @@ REST_API = API.replace(API_ID, "${RestAPI}")
 # Why a role may name more than one thing.
 WIDE_RESOURCES = {
     r"arn:aws:logs:.*:log-group:/aws/lambda/[\w-]+:\*": "Lambda chooses the names of streams",
-    r"arn:aws:execute-api:.*/api/(DELETE|POST)/@connections/\*": "API Gateway chooses connection ids",
+    r"arn:aws:execute-api:.*/api/(DELETE|POST)/@connections/\*": "API Gateway chooses ids",
 }
 
 
