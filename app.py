@@ -45,6 +45,7 @@ from chalicelib.policy import (
     authorizer_response,
     rest_authorizer_response,
 )
+from chalicelib.whole_requests import WholeRequest, see_whole_requests
 
 # How long API Gateway may answer for the authorizer; a view checks what may have ended meanwhile.
 HTTP_AUTHORIZER_SECONDS = 60
@@ -91,22 +92,28 @@ def websocket_authorizer(event: dict[str, Any], context: Any) -> AuthorizerRespo
 
 
 @app.authorizer(name="http_authorizer", ttl_seconds=HTTP_AUTHORIZER_SECONDS)
-def http_authorizer(request: AuthRequest) -> AuthorizerResponse:
+def http_authorizer(request: AuthRequest | WholeRequest) -> AuthorizerResponse:
     """Say which HTTP routes a credential may call: all at once, for API Gateway keeps the answer.
 
     Chalice's own AuthResponse cannot say "none".
     """
     services = bootstrap.services()
+    address = None
     try:
-        given = AuthorizerRequest.from_token(request.token, services.now())
-        principal = authenticate(services.bearer_authenticators(), given)
+        if isinstance(request, WholeRequest):
+            address = source_ip(request.event.get("requestContext") or {})
+            given = AuthorizerRequest.from_event(request.event, services.now())
+            principal = authenticate(services.request_authenticators(), given)
+        else:
+            given = AuthorizerRequest.from_token(request.token, services.now())
+            principal = authenticate(services.bearer_authenticators(), given)
     except Unauthorized as refusal:
-        _log("authorize_http", refusal.reason)
+        _log("authorize_http", refusal.reason, source_ip=address)
         raise Exception("Unauthorized") from None  # the only text API Gateway turns into a 401
     is_kept_out = services.keeps_out(principal)
     routes = [] if is_kept_out else callable_routes(principal.scopes)
     reason = "ok" if routes else "revoked" if is_kept_out else "missing_scope"
-    _log("authorize_http", reason, principal.principal_id)
+    _log("authorize_http", reason, principal.principal_id, source_ip=address)
     return rest_authorizer_response(
         principal.principal_id,
         request.method_arn,
@@ -114,6 +121,11 @@ def http_authorizer(request: AuthRequest) -> AuthorizerResponse:
         list(ROUTE_SCOPES),
         principal.context(),
     )
+
+
+if bootstrap.authorizes_whole_requests():
+    # The same authorizer, asked about headers, query parameters and stage variables.
+    see_whole_requests(http_authorizer, bootstrap.http_identity_sources)
 
 
 @app.on_ws_connect(name="websocket_connect")

@@ -90,6 +90,19 @@ def identity_sources(settings: Settings) -> list[str]:
     return [source for source in ways[0] if all(source in way for way in ways)]
 
 
+def http_identity_sources(settings: Settings) -> list[str]:
+    """Name what an answer for HTTP may be kept for, in the grammar of REST APIs.
+
+    Everything that decides must be among it, or who shows a part would get the answer of who
+    showed all: where ways in differ there is nothing, and API Gateway keeps nothing. A ticket is
+    of no use there.
+    """
+    names = [name for name in settings.authenticators if name != "ticket"]
+    ways = [way for name in names for way in _WAYS[name](settings)]
+    sources = ways[0] if ways and all(set(way) == set(ways[0]) for way in ways) else []
+    return [source.replace("route.request", "method.request", 1) for source in sources]
+
+
 def _policy_names(settings: Settings) -> dict[str, str]:
     """Name the beginnings of partition keys that only some stages have."""
     names = {

@@ -25,6 +25,7 @@ from chalicelib.connections import Audience, ConnectionRepository
 from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
 from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.dynamodb import DynamoDB
+from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.gate import Gate
 from chalicelib.job_table import DynamoDBJobStore
@@ -100,6 +101,13 @@ class Services:
         """Return those for HTTP, whose TOKEN authorizer sees the Authorization header alone."""
         found = (authenticator.as_bearer() for authenticator in self.authenticators())
         return tuple(authenticator for authenticator in found if authenticator is not None)
+
+    def request_authenticators(self) -> Sequence[Authenticator]:
+        """Return those for HTTP where its authorizer sees whole requests.
+
+        A ticket opens a connection and nothing else.
+        """
+        return tuple(it for it in self.authenticators() if not isinstance(it, TicketAuthenticator))
 
     def router(self, api_id: str, stage: str, budget: float) -> Router:
         """Return what carries out the messages of one stage, within ``budget`` seconds each."""
@@ -287,6 +295,21 @@ def queue_and_workers() -> tuple[str, int] | None:
     """
     delivery = delivery_settings(os.environ)
     return None if delivery.queue_name is None else (delivery.queue_name, delivery.workers)
+
+
+def authorizes_whole_requests() -> bool:
+    """Tell what Chalice must know of the HTTP authorizer where it imports the app."""
+    reader = Reader(os.environ)
+    (kind, *_) = reader.choices("HTTP_AUTHORIZER", ("token", "request"), "token") or ("token",)
+    reader.finish()
+    return kind == "request"
+
+
+def http_identity_sources() -> Sequence[str]:
+    """Name what API Gateway must find in an HTTP request before it asks the authorizer."""
+    from chalicelib import api  # nothing on Lambda needs it
+
+    return api.http_identity_sources(settings())
 
 
 def authenticators(

@@ -25,6 +25,7 @@ SUPPORTED = "1.34."
 BuildStage = deployer.BuildStage
 PlanStage = planner.PlanStage
 ResourceSweeper = sweeper.ResourceSweeper
+SwaggerGenerator = swagger.SwaggerGenerator
 SAMTemplateGenerator = package.SAMTemplateGenerator
 TerraformGenerator = package.TerraformGenerator
 StringFormat = planner.StringFormat
@@ -47,6 +48,7 @@ RELIED_ON: dict[type, tuple[str, ...]] = {
     PlanStage: ("execute", "_plan_websocketapi"),
     ResourceSweeper: ("_plan_deletion", "_delete_log_group", "_delete_lambda_function"),
     SAMTemplateGenerator: ("generate", "_generate_websocketapi"),
+    SwaggerGenerator: ("_generate_security_from_auth_obj",),
     TerraformGenerator: ("generate",),
     TemplateMergePostProcessor: ("process",),
     TypedAWSClient: (

@@ -21,6 +21,7 @@ from deployment import (
     blueprint,
     bytecode,
     chalice_internals,
+    http_api,
     observability_plan,
     options,
     plan,
@@ -74,6 +75,11 @@ def install(
         template.generate_websocket_api,
     )
     wrap(chalice_internals.TemplateMergePostProcessor, "process", template.finish)
+    wrap(
+        chalice_internals.SwaggerGenerator,
+        "_generate_security_from_auth_obj",
+        http_api.describe_authorizer,
+    )
     wrap(chalice_internals.TerraformGenerator, "generate", _refuse_terraform)
     aws_calls.install()
     observability_plan.install()

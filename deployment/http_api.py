@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chalice.deploy import models
@@ -30,6 +30,28 @@ def narrow_permissions(plan: Any, resources: Sequence[Any]) -> None:
                     "resources": sources[function],
                 },
             )
+
+
+def describe_authorizer(
+    original: Callable[..., None], generator: Any, api: dict[str, Any], authorizer: Any
+) -> None:
+    """Describe as of the kind REQUEST an authorizer that has ``identity_sources``.
+
+    Chalice knows TOKEN alone. Without sources API Gateway may not keep an answer.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-authorizer.html
+    """
+    original(generator, api, authorizer)
+    sources = getattr(authorizer, "identity_sources", None)
+    if sources is None:
+        return
+    definition = api["securityDefinitions"][authorizer.name]
+    definition["name"] = "Unused"  # of a header; API Gateway's own exports say the same
+    described = definition["x-amazon-apigateway-authorizer"]
+    described["type"] = "request"
+    if sources:
+        described["identitySource"] = ", ".join(sources)
+    else:
+        described["authorizerResultTtlInSeconds"] = 0
 
 
 def permissions(api: models.RestAPI) -> dict[str, list[str]]:

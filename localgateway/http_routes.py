@@ -11,6 +11,7 @@ from chalice.local import LocalChalice, LocalGateway, LocalGatewayException
 
 from localgateway.http_messages import HttpRequest, HttpResponse, json_response
 from localgateway.log import logger
+from localgateway.request_authorizers import RequestAuthorizers, check_identity_sources
 
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 """Headers that say where a response ends: the gateway's to set, as on AWS."""
@@ -23,7 +24,10 @@ class HttpRoutes:
         if not isinstance(app, LocalChalice):
             # As `chalice local` does: `current_request` becomes one a thread.
             app.__class__ = type("LocalChalice", (LocalChalice, app.__class__), {})
+        for route in (entry for entries in app.routes.values() for entry in entries.values()):
+            check_identity_sources(getattr(route.authorizer, "identity_sources", ()))
         self._gateway = LocalGateway(app, config)
+        self._gateway._authorizer = RequestAuthorizers(app)
         self._paths = frozenset(app.routes)
 
     def has(self, path: str) -> bool:

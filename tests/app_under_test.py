@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -36,17 +37,20 @@ _HANDLERS = {
 class AppUnderTest:
     """The gateway, the app's settings and clock, and what is behind them."""
 
-    def __init__(self, database: EmbeddedDatabase, **settings: Any) -> None:
+    def __init__(
+        self, database: EmbeddedDatabase, module: ModuleType = app_module, **settings: Any
+    ) -> None:
+        """``module`` is the app as it was imported."""
         self.table = f"app-{next(_numbers)}"
         self.clock = Clock(NOW)
         self.dynamodb = make_dynamodb(database, self.table)
         self.keys = DynamoDBKeys(self.dynamodb, self.table)
         names = ("websocket_authorizer", *_HANDLERS.values())
-        functions: dict[str, Any] = {name: getattr(app_module, name) for name in names}
+        functions: dict[str, Any] = {name: getattr(module, name) for name in names}
         endpoint = {"dynamodb_endpoint": database.endpoint_url}
         self.settings: Settings = make_settings(table_name=self.table, **endpoint, **settings)
         definition = read(_HANDLERS, functions, api.definition(self.settings))
-        routes = HttpRoutes(app_module.app, Config(chalice_stage="local"))
+        routes = HttpRoutes(module.app, Config(chalice_stage="local"))
         self.gateway = GatewayUnderTest(definition, functions, http_routes=routes)
         self.settings = make_settings(
             table_name=self.table,
@@ -92,10 +96,15 @@ class AppUnderTest:
 
 @contextmanager
 def app_under_test(
-    database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, **settings: Any
+    database: EmbeddedDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType = app_module,
+    **settings: Any,
 ) -> Iterator[AppUnderTest]:
     """Serve the app with these settings."""
-    running = AppUnderTest(database, **settings)
+    known = make_settings(**settings)  # Chalice may ask for them when the app is served
+    monkeypatch.setattr(bootstrap, "settings", lambda: known)
+    running = AppUnderTest(database, module, **settings)
     monkeypatch.setattr(bootstrap, "services", lambda: running.services)
     monkeypatch.setattr(bootstrap, "settings", lambda: running.settings)
     try:

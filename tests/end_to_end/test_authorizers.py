@@ -251,7 +251,7 @@ def test_an_issuer_that_is_down_lets_in_whose_key_is_known(
     unknown = sign(claims(exp=int(NOW) + 90_000), header={"kid": "rsa-2"}, key=rsa_key(1))
     with JwksServer() as issuer:
         jwt = JwtSettings(ISSUER, (AUDIENCE,), algorithms=ALGORITHMS, jwks_url=issuer.url)
-        settings = {"authenticators": ("jwt",), "jwt": jwt}
+        settings: dict[str, Any] = {"authenticators": ("jwt",), "jwt": jwt}
         with app_under_test(database, monkeypatch, **settings) as app:
             assert handshake(app, "bearer", good) == 101
             issuer.stop()
