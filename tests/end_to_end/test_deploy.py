@@ -423,6 +423,7 @@ def test_the_apps_roles_are_those_that_are_written_down(
             "WebsocketDeliver": "portcullis-dev-websocket_deliver",
             "WebsocketDisconnect": "portcullis-dev-websocket_disconnect",
             "WebsocketMessage": "portcullis-dev-websocket_message",
+            "WebsocketSweep": "portcullis-dev-websocket_sweep",
         }[function]
         (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
         found = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
