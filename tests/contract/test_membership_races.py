@@ -16,7 +16,7 @@ from chalicelib.api import connection_table
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
 from chalicelib.connection_table import DynamoDBConnectionRepository
-from chalicelib.connections import Audience
+from chalicelib.connections import REVOKED, Audience, implicit_audiences, members
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConnectionGone
 from localgateway.database import EmbeddedDatabase
@@ -171,3 +171,40 @@ def test_a_join_beside_a_leave_ends_with_both_sides_agreed(
     )
     member_side = store.count(CHANNEL, 0, None, NOW)
     assert [CHANNEL] * member_side == list(store.channels(NAME))
+
+
+def ends(store: DynamoDBConnectionRepository, *audiences: Audience) -> list[int]:
+    return [it.expires_at for audience in audiences for it in members(store, audience, -1)]
+
+
+@pytest.mark.parametrize("order", orders("e", 4, "n", 4))
+def test_a_renewal_beside_an_end_for_ever_leaves_nothing_that_lives(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    later = int(NOW) + 9000
+    run(
+        dynamodb,
+        order,
+        e=lambda: store.expire(NAME, "alice"),
+        n=lambda: store.renew(make_connection(NAME), later, {}, NOW),
+    )
+    assert store.get(NAME, REVOKED) is None
+    assert ends(store, *implicit_audiences("alice")) == [REVOKED, REVOKED]
+
+
+# Of the renewal's calls the first two matter; the rest change memberships one by one.
+@pytest.mark.parametrize("order", orders("j", 2, "n", 6))
+def test_whoever_joins_beside_a_renewal_is_a_member_for_as_long_as_it_is_connected(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    later = int(NOW) + 9000
+    run(
+        dynamodb,
+        order,
+        j=lambda: store.join(NAME, CHANNEL, NOW, 50),
+        n=lambda: store.renew(make_connection(NAME), later, {}, NOW),
+    )
+    assert ends(store, CHANNEL, *implicit_audiences("alice")) == [later] * 3
+    assert store.channels(NAME) == [CHANNEL]

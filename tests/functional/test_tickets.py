@@ -23,6 +23,7 @@ from tests.factories import METHOD_ARN, NOW, authorizer_event, make_settings
 from tests.fakes import (
     Clock,
     InMemoryKeys,
+    InMemoryRevocations,
     InMemoryTickets,
 )
 from tests.forged_tokens import forged_tokens
@@ -48,13 +49,19 @@ class Application:
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
         self.keys, self.tickets, self.clock = InMemoryKeys(), InMemoryTickets(), Clock(NOW)
+        self.revocations = InMemoryRevocations()
         self.settings: Settings = SETTINGS
         self.executor = executor
         self.client = Client(app_module.app, stage_name="local")
 
     def services(self) -> Services:
         return make_services(
-            self.executor, self.settings, keys=self.keys, tickets=self.tickets, now=self.clock
+            self.executor,
+            self.settings,
+            keys=self.keys,
+            tickets=self.tickets,
+            revocations=self.revocations,
+            now=self.clock,
         )
 
     def post(self, token: str | None, **headers: str) -> HTTPResponse:
@@ -199,6 +206,24 @@ def test_a_credential_that_ended_while_the_policy_was_kept_gets_no_ticket(
     response = application.post(GOOD)
     assert response.status_code == 401
     assert "Traceback" not in response.body.decode()
+
+
+@pytest.mark.parametrize("path", ["/principals/revoke", "/principals/allow"])
+def test_an_operator_who_was_revoked_while_the_policy_was_kept_manages_nobody(
+    application: Application, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    operator = sign(claims(scope="admin", sub="operator"))
+    arn = LocalARNBuilder().build_arn("POST", path)
+    kept = application.authorize(f"Bearer {operator}", arn)
+    monkeypatch.setattr(app_module.app.routes[path]["POST"].authorizer, "func", lambda _: kept)
+    headers = {"Authorization": f"Bearer {operator}", "Content-Type": "application/json"}
+    body = b'{"principal": "operator"}'
+    application.revocations.revoke("operator", int(NOW))
+    assert application.client.http.post(path, headers=headers, body=body).status_code == 403
+    application.revocations.allow("operator")
+    assert application.client.http.post(path, headers=headers, body=body).status_code == 200
+    application.clock.now = NOW + 600
+    assert application.client.http.post(path, headers=headers, body=body).status_code == 401
 
 
 def test_an_api_deployed_without_the_authorizer_gives_out_nothing(
