@@ -143,9 +143,7 @@ def test_whatever_the_time_the_sum_holds_and_no_live_connection_is_removed(
     server: FaultyServer, executor: ThreadPoolExecutor, fates: list[str], budget: float
 ) -> None:
     connections, fate_of = populated(fates)
-    started = time.monotonic()
     sent = broadcast(server, executor, connections, budget)
-    assert time.monotonic() - started < budget + 1
     assert sent.delivery.targeted <= len(fates)
     assert (sent.delivery.targeted == len(fates)) >= sent.is_complete
     assert_honest(sent.delivery, server, list(fate_of))
