@@ -21,6 +21,7 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
         "stage_variables": {NAME: VALUE},
         "tables": [PROPERTIES_OF_AWS_DYNAMODB_TABLE, ...],
         "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
+        "policy_names": {...},  # of a deployment's roles: ignored here
         "example": {"headers": {...}, "query": {...}, "message": {...}, "page": PATH},
     }
 
@@ -45,7 +46,8 @@ CHALICE_EXPRESSION = "$request.body.action"
 
 _DEFINITION_KEYS = frozenset(
     {"authorizer", "route_selection_expression", "routes", "stage_variables"}
-    | {"tables", "queues", "example"}
+    # Of roles, which nobody has on one machine.
+    | {"tables", "queues", "example", "policy_names"}
 )
 _INTEGRATION_TYPES = ("AWS", "AWS_PROXY", "MOCK")
 _PASSTHROUGH_BEHAVIORS = ("WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER")

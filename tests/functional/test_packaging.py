@@ -102,6 +102,7 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 ) -> None:
     for function in package.functions():
         variables = function["Environment"]["Variables"]
+        assert variables.pop("CONSOLE", "off") == ("on" if variables["STAGE"] == "dev" else "off")
         assert set(variables) == {
             "STAGE",
             "TABLE_NAME",
@@ -124,7 +125,8 @@ def test_the_queue_is_worked_one_task_at_a_time_and_gives_the_function_time(
     assert event["Properties"]["BatchSize"] == 1
     assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 4}
     queue_name = function["Environment"]["Variables"]["QUEUE_NAME"]
-    assert event["Properties"]["Queue"]["Fn::Sub"].endswith(f":{queue_name}")
+    queue_id, _arn = event["Properties"]["Queue"]["Fn::GetAtt"]
+    assert package.resources[queue_id]["Properties"]["QueueName"] == queue_name
     queues = {
         it["Properties"]["QueueName"]: it["Properties"]
         for it in package.resources.values()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import boto3
 import pytest
 from chalice.test import Client
 
-import app as app_module
 from chalicelib import api, bootstrap
 from localgateway.database import EmbeddedDatabase
+from tests.app_with_queue import app_with_queue
 from tests.chalice_project import ChaliceProject
 from tests.cloudformation import API_ID, REGION, policies, strings
 from tests.factories import (
@@ -30,11 +32,42 @@ TABLE_NAME = "portcullis-dev"
 ALICE = {"principalId": "alice", "expiresAt": "99999999999"}
 
 
+# What only some stages use; the roles of a stage without it are held by test_template.py.
+EVERYTHING = {
+    "AUTHENTICATORS": "shared_token,api_key,ticket",
+    "DEFAULT_SCOPES": "connect sendmessage sendmessage:connection:* join:channel:*",
+    "FANOUT_THRESHOLD": "1",
+}
+# What Lambda does itself with the function's role: it writes the log and takes messages in.
+OF_LAMBDA = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+}
+API_KEY, TICKET = f"pk_{'0' * 16}_{'s' * 43}", "t" * 43
+
+
 @pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The roles of the packaged template, for the API that test events come from."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> ChaliceProject:
     project = ChaliceProject.copy(tmp_path_factory.mktemp("roles"))
+    project.configure(
+        lambda config: config["stages"]["dev"]["environment_variables"].update(EVERYTHING)
+    )
+    return project
+
+
+@pytest.fixture(scope="module")
+def roles(project: ChaliceProject) -> dict[str, list[dict[str, Any]]]:
+    """The roles of the packaged template, for the API that test events come from."""
     return policies(project.package("dev"))
+
+
+@pytest.fixture(scope="module")
+def app_module() -> Iterator[ModuleType]:
+    with app_with_queue(TABLE_NAME) as module:
+        yield module
 
 
 @pytest.fixture
@@ -58,38 +91,103 @@ def endpoint(
 
 
 @pytest.fixture
-def client(endpoint: PolicedEndpoint) -> Iterator[Client]:
-    with Client(app_module.app, stage_name="dev") as client:
+def client(
+    endpoint: PolicedEndpoint, app_module: ModuleType, project: ChaliceProject
+) -> Iterator[Client]:
+    directory = str(project.directory)
+    with Client(app_module.app, stage_name="dev", project_dir=directory) as client:
         yield client
 
 
 def invoke(endpoint: PolicedEndpoint, client: Client, role: str, event: dict[str, Any]) -> Any:
-    """Invoke a function, by default with its own role."""
-    function = {
-        "WebsocketAuthorizer": "websocket_authorizer",
-        "WebsocketConnect": "websocket_connect",
-        "WebsocketDisconnect": "websocket_disconnect",
-        "WebsocketMessage": "websocket_message",
-    }[role]
+    """Invoke a function in a fresh process of its own, as far as the app can tell."""
+    bootstrap.services.cache_clear()
+    function = re.sub(r"(?<!^)(?=[A-Z])", "_", role).lower()
     with endpoint.acting_as(role):
         return client.lambda_.invoke(function, event).payload
 
 
-def a_whole_life(endpoint: PolicedEndpoint, client: Client) -> None:
-    """Handshake, connect, messages, a broadcast that finds somebody gone, disconnect."""
+class OutOfTime:
+    """Lambda's context, at the end of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 0
+
+
+def let_people_in(endpoint: PolicedEndpoint, client: Client) -> None:
+    """Ask each authorizer with each kind of credential; only the first is a good one."""
     handshake = authorizer_event(headers=[("token", "s3cret")])
     assert invoke(endpoint, client, "WebsocketAuthorizer", handshake)["principalId"]
-    for connection_id in ("gone", CONNECTION_ID):
+    bearer = [("Authorization", f"Bearer {API_KEY}")]
+    for unknown in (authorizer_event(bearer), authorizer_event(query=[("ticket", TICKET)])):
+        with pytest.raises(Exception, match="Unauthorized"):
+            invoke(endpoint, client, "WebsocketAuthorizer", unknown)
+    arn = handshake["methodArn"].replace("$connect", "POST/tickets")
+    http_handshake = {"type": "TOKEN", "authorizationToken": f"Bearer {API_KEY}", "methodArn": arn}
+    with pytest.raises(Exception, match="Unauthorized"):
+        invoke(endpoint, client, "HttpAuthorizer", http_handshake)
+    http_handshake["authorizationToken"] = "Bearer s3cret"
+    let_in = invoke(endpoint, client, "HttpAuthorizer", http_handshake)
+    with endpoint.acting_as("APIHandler"):
+        event = http_event("POST", "/tickets", {**let_in["context"], "principalId": "client"})
+        assert client._app(event, None)["statusCode"] == 200
+
+
+def http_event(method: str, path: str, authorizer: dict[str, Any]) -> dict[str, Any]:
+    """Return what API Gateway hands to the function behind all routes."""
+    context = {"httpMethod": method, "resourcePath": path, "authorizer": authorizer}
+    nothing = ("body", "multiValueQueryStringParameters", "pathParameters", "stageVariables")
+    return {
+        **dict.fromkeys(nothing),
+        "requestContext": {**context, "identity": {"sourceIp": "192.0.2.7"}},
+        "headers": {},
+        "isBase64Encoded": False,
+    }
+
+
+def a_whole_life(endpoint: PolicedEndpoint, client: Client) -> None:
+    """Everything functions do; all connections are in a channel, for that is more to undo."""
+    let_people_in(endpoint, client)
+    leave_for_good = ("gone", "gone-later", "gone-as-well")
+    for connection_id in (*leave_for_good, CONNECTION_ID):
         event = connect_event(ALICE)
         event["requestContext"]["connectionId"] = connection_id
         # A connection that is new is not taken for gone.
         event["requestContext"]["connectedAt"] = int(time.time() - 60) * 1000
         assert invoke(endpoint, client, "WebsocketConnect", event)["statusCode"] == 200
-    endpoint.gone.add("gone")
+        for action in ("join", "leave", "join"):
+            say(endpoint, client, connection_id, action=action, channel="news")
+    say(endpoint, client, CONNECTION_ID, action="whoami")
+    endpoint.gone.update(leave_for_good)
+    say(endpoint, client, CONNECTION_ID, action="sendmessage", message="a", to="connection:gone")
+    deliver_to_everyone(endpoint, client)
+    invoke(endpoint, client, "WebsocketDisconnect", disconnect_event())
+
+
+def say(endpoint: PolicedEndpoint, client: Client, connection_id: str, **frame: str) -> None:
+    """Send a frame; nobody may be refused what it asks for."""
+    event = message_event(json.dumps(frame), connection_id=connection_id)
+    event["requestContext"]["authorizer"] |= ALICE
+    before = endpoint.answers(connection_id)
+    invoke(endpoint, client, "WebsocketMessage", event)
+    if connection_id not in endpoint.gone:
+        (answer,) = endpoint.answers(connection_id)[len(before) :]
+        assert json.loads(answer)["type"] == "reply"
+
+
+def deliver_to_everyone(endpoint: PolicedEndpoint, client: Client) -> None:
+    """Send to so many that most are left to the queue, and work that in two goes."""
     broadcast = mapped_message_event(json.dumps({"action": "sendmessage", "message": "hello"}))
     invoke(endpoint, client, "WebsocketMessage", broadcast)
-    invoke(endpoint, client, "WebsocketMessage", message_event('{"action": "whoami"}'))
-    invoke(endpoint, client, "WebsocketDisconnect", disconnect_event())
+    first = list(endpoint.queued)
+    bootstrap.services.cache_clear()
+    with endpoint.acting_as("WebsocketDeliver"):
+        event = client.events.generate_sqs_event([first[0]], "deliveries")
+        client._app.handler_map["websocket_deliver"](event, OutOfTime())
+    assert len(endpoint.queued) == len(first) + 1, "what was left is handed on"
+    for task in endpoint.queued:
+        event = client.events.generate_sqs_event([task], "deliveries")
+        invoke(endpoint, client, "WebsocketDeliver", event)
 
 
 def test_every_call_of_the_app_is_allowed_to_the_function_that_makes_it(
@@ -100,22 +198,32 @@ def test_every_call_of_the_app_is_allowed_to_the_function_that_makes_it(
     posted = {
         call.resource.rpartition("/")[2] for call in endpoint.calls if "POST" in call.resource
     }
-    assert posted == {"gone", CONNECTION_ID}
+    assert posted == {"gone", "gone-later", "gone-as-well", CONNECTION_ID}
 
 
-def test_no_role_allows_an_action_that_its_function_never_takes(
+def test_no_role_allows_what_its_function_never_does(
     endpoint: PolicedEndpoint, client: Client, roles: dict[str, Statements]
 ) -> None:
     a_whole_life(endpoint, client)
-    taken = {(call.function, call.action) for call in endpoint.calls}
+    taken = {
+        (call.function, call.action, f"{key.partition('#')[0]}#*" if key else "")
+        for call in endpoint.calls
+        for key in call.leading_keys or ("",)
+    }
     allowed = {
-        (function, action)
+        (function, action, key)
         for function, statements in roles.items()
         for statement in statements
-        for action in strings(statement["Action"])
-        if not action.startswith("logs:")  # Lambda itself writes there
+        for action in set(strings(statement["Action"])) - OF_LAMBDA
+        for key in leading_keys(statement)
     }
     assert taken == allowed
+
+
+def leading_keys(statement: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of items a statement is about; one empty text for what has no items."""
+    condition = statement.get("Condition", {}).get("ForAllValues:StringLike", {})
+    return list(strings(condition.get("dynamodb:LeadingKeys", "")))
 
 
 def test_every_function_may_write_its_own_log_and_no_other(roles: dict[str, Statements]) -> None:

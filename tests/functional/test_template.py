@@ -17,6 +17,7 @@ from tests.cloudformation import API_ID, of_type, policies, resolved, strings
 
 STAGES = ("dev", "prod")
 API = f"arn:aws:execute-api:us-east-1:123456789012:{API_ID}"
+REST_API = API.replace(API_ID, "${RestAPI}")
 # Why a role may name more than one thing.
 WIDE_RESOURCES = {
     r"arn:aws:logs:.*:log-group:/aws/lambda/[\w-]+:\*": "Lambda chooses the names of streams",
@@ -274,7 +275,9 @@ def test_functions_are_invoked_by_single_routes_and_authorizers_of_their_api(
         for it in of_type(template, "AWS::Lambda::Permission").values()
     )
     assert allowed == [
-        ("APIHandler", API.replace(API_ID, "${RestAPI}") + "/api/GET/health"),
+        ("APIHandler", f"{REST_API}/api/GET/health"),
+        ("APIHandler", f"{REST_API}/api/POST/tickets"),
+        ("HttpAuthorizer", f"{REST_API}/authorizers/*"),  # API Gateway chooses their ids
         ("WebsocketAuthorizer", f"{API}/authorizers/${{{authorizer_id}}}"),
         ("WebsocketConnect", f"{API}/api/$connect"),
         ("WebsocketDisconnect", f"{API}/api/$disconnect"),
