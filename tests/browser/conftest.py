@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.window import Window
+from tests.end_to_end.conftest import serve
 from tests.gateway_process import GatewayProcess
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -24,6 +25,8 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+__all__ = ["serve"]
 
 OpenWindow = Callable[..., Window]
 
@@ -48,14 +51,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1200, "height": 760})
-    context.set_default_timeout(15_000)
-    yield context
-    context.close()
 
 
 @pytest.fixture(scope="session")
