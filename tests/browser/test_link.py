@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, WebSocket
 
 from localgateway.limits import Limits
 from tests.browser.conftest import OpenWindow
@@ -78,6 +78,8 @@ def test_a_reason_that_will_not_change_ends_the_attempts(page: Page) -> None:
 
 
 def test_who_closes_while_an_address_is_asked_for_stays_closed(page: Page) -> None:
+    sockets: list[WebSocket] = []
+    page.on("websocket", sockets.append)
     states = page.evaluate(
         """async () => {
             const states = [];
@@ -92,6 +94,7 @@ def test_who_closes_while_an_address_is_asked_for_stays_closed(page: Page) -> No
         }"""
     )
     assert states == ["connecting", "closed"]
+    assert sockets == []
 
 
 def test_an_idle_line_is_pinged_and_one_that_is_dead_is_left(page: Page, serve: Serve) -> None:

@@ -48,6 +48,12 @@ CONTRASTS = """
 }
 """
 
+CLIPPED = """
+[...document.querySelectorAll('body *')]
+    .filter((it) => it.checkVisibility() && it.getBoundingClientRect().right > 360)
+    .map((it) => it.id || it.className)
+"""
+
 
 def in_the_room(gateway: GatewayProcess, open_window: OpenWindow, **options: Any) -> Window:
     """Get in, and have one of everything in the stream."""
@@ -114,14 +120,10 @@ def test_nothing_is_wider_than_a_small_phone(
     expect(window.page.locator("#notice")).to_be_visible()
     window.page.locator("#state").evaluate("it => { it.textContent = 'Waiting to reconnect'; }")
     assert window.page.evaluate(widths) == [360, 360]
+    assert window.page.evaluate(CLIPPED) == []
     window.page.get_by_role("tab", name="Administration").click()
     assert window.page.evaluate(widths) == [360, 360]
-    clipped = window.page.evaluate(
-        """[...document.querySelectorAll('button, input, textarea')]
-            .filter((it) => it.checkVisibility() && it.getBoundingClientRect().right > 360)
-            .map((it) => it.id)"""
-    )
-    assert clipped == []
+    assert window.page.evaluate(CLIPPED) == []
 
 
 def test_colours_follow_the_system_until_they_are_chosen(
