@@ -1,26 +1,25 @@
 """The TOKEN authorizer under plain ``chalice local``, which is not what AWS does in all."""
 
 import http.client
-import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.functional.test_packaging import CHALICE, ROOT
+from tests.functional.test_packaging import CHALICE, ROOT, copy_of_project
 
 
 @contextmanager
-def chalice_local(**environment: str) -> Iterator[int]:
+def chalice_local(project: Path = ROOT) -> Iterator[int]:
     """Serve the app on a free port, as a user does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [*CHALICE, "local", "--stage", "local", "--no-autoreload", "--port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
+        cwd=project,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -51,12 +50,18 @@ def post(
         connection.close()
 
 
-def test_a_bad_credential_gets_no_answer_where_aws_says_401() -> None:
+def test_a_bad_credential_gets_no_answer_where_aws_says_401(tmp_path: Path) -> None:
     # The local gateway does as AWS does: tests/end_to_end/test_authorizers.py
     with chalice_local() as port:
         assert post(port) == 401
         assert post(port, "Bearer wrong") is None
         assert post(port, "Basic aGVsbG8=") is None
         assert post(port, "Bearer hello") == 404, "let in, but this stage has no tickets"
-    with chalice_local(DEFAULT_SCOPES="sendmessage") as port:
+    project = copy_of_project(tmp_path)
+    config = project / ".chalice" / "config.json"
+    scopes = '"DEFAULT_SCOPES": "connect sendmessage '
+    text = config.read_text()
+    assert scopes in text
+    config.write_text(text.replace(scopes, '"DEFAULT_SCOPES": "sendmessage '))
+    with chalice_local(project) as port:
         assert post(port, "Bearer hello") == 403
