@@ -188,7 +188,7 @@ def create_ticket() -> Response:
     return Response(body, headers={"Cache-Control": "no-store"})
 
 
-@app.route("/")
+@app.route("/", content_types=[])
 def console() -> Response:
     """Serve the page to try the API with, where a stage has it switched on."""
     page = console_page(bootstrap.settings())
