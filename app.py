@@ -29,6 +29,7 @@ from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenti
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
 from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
+from chalicelib.console import console_page
 from chalicelib.decisions import decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, Unauthorized
 from chalicelib.http_routes import ROUTE_SCOPES, callable_routes
@@ -185,6 +186,16 @@ def create_ticket() -> Response:
     log("ok", issued.principal_id)
     body = issued.to_dict(settings.websocket_url)
     return Response(body, headers={"Cache-Control": "no-store"})
+
+
+@app.route("/", content_types=[])
+def console() -> Response:
+    """Serve the page to try the API with, where a stage has it switched on."""
+    page = console_page(bootstrap.settings())
+    if page is None:
+        error = {"code": "not_found", "message": "This stage has no console."}
+        return Response({"error": error}, status_code=404)
+    return Response(page.body, headers=dict(page.headers))
 
 
 @app.route("/health")

@@ -22,7 +22,7 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
         "tables": [PROPERTIES_OF_AWS_DYNAMODB_TABLE, ...],
         "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
         "policy_names": {...},  # of a deployment's roles: ignored here
-        "example": {"headers": {...}, "query": {...}, "message": {...}},
+        "example": {"headers": {...}, "query": {...}, "message": {...}, "page": PATH},
     }
 
 Every member is optional. NAME is the name of one of the app's Lambda functions. Texts of queues
@@ -86,11 +86,12 @@ _ROUTE_KEYS = frozenset(part.name for part in fields(Route))
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What to show a newcomer: parameters that let a client in, and a message to send."""
+    """What to show a newcomer: parameters that let in, a message to send, a page to open."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     message: Mapping[str, Any] = field(default_factory=dict)
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,7 @@ def test_functions_are_invoked_by_single_routes_and_authorizers_of_their_api(
         for it in of_type(template, "AWS::Lambda::Permission").values()
     )
     assert allowed == [
+        ("APIHandler", f"{REST_API}/api/GET/"),
         ("APIHandler", f"{REST_API}/api/GET/health"),
         ("APIHandler", f"{REST_API}/api/POST/tickets"),
         ("HttpAuthorizer", f"{REST_API}/authorizers/*"),  # API Gateway chooses their ids
