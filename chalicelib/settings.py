@@ -93,6 +93,8 @@ class Settings:
     jwt: JwtSettings | None = None
     ticket_seconds: int = 30
     websocket_url: str | None = None
+    websocket_api_id: str | None = None
+    websocket_stage: str | None = None
     principal_id: str = "client"
     connection_ttl: int = 7200
     everyone_shards: int = 16
@@ -137,6 +139,8 @@ class Settings:
             jwt=read_jwt(reader, local=stage == LOCAL_STAGE) if "jwt" in authenticators else None,
             ticket_seconds=reader.count("TICKET_SECONDS", 30, most=300),
             websocket_url=_websocket_url(reader),
+            websocket_api_id=reader.optional("WEBSOCKET_API_ID"),
+            websocket_stage=reader.optional("WEBSOCKET_STAGE"),
             principal_id=reader.optional("PRINCIPAL_ID") or "client",
             connection_ttl=reader.count("CONNECTION_TTL_SECONDS", 7200, most=604_800),
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
