@@ -61,18 +61,24 @@ RETRY_SECONDS: Mapping[str, int] = MappingProxyType(
 )
 """After which it makes sense to ask once more."""
 
+MESSAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "bad_request": "The request is not valid.",
+        "unauthorized": "There is no credential that is good.",
+        "forbidden": "This may not be done.",
+        "not_found": "There is nothing here.",
+        "method_not_allowed": "This path does not know the method.",
+        "body_too_long": "The body is too long.",
+        "unsupported_media_type": "The body must be application/json.",
+        "too_many_requests": "That was too much at once.",
+        "internal_error": "Something went wrong on our side.",
+        "service_unavailable": "AWS did not answer in time.",
+    }
+)
+"""What is said of errors that have nothing else to say."""
+
 # Chalice's own errors, by status; its words may repeat what the client sent.
-_CHALICES: Mapping[int, tuple[str, str]] = {
-    400: ("bad_request", "The request is not valid."),
-    401: ("unauthorized", "There is no credential that is good."),
-    403: ("forbidden", "This may not be done."),
-    404: ("not_found", "There is nothing here."),
-    405: ("method_not_allowed", "This path does not know the method."),
-    415: ("unsupported_media_type", "The body must be application/json."),
-    429: ("too_many_requests", "That was too much at once."),
-    500: ("internal_error", "Something went wrong on our side."),
-    503: ("service_unavailable", "AWS did not answer in time."),
-}
+_CHALICES: Mapping[int, str] = {STATUSES[code]: code for code in MESSAGES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +105,31 @@ def error_answer(code: str, message: str) -> Answer:
     return Answer(STATUSES[code], error_body(code, message), headers, code)
 
 
+def plain_answer(code: str) -> Answer:
+    """Return an error of which there is no more to say than its code."""
+    return error_answer(code, MESSAGES[code])
+
+
 def answer_to(problem: PortcullisError) -> Answer:
     """Return what a caller is told of a problem; raises what is nobody's business but ours."""
     match problem:
         case ClientError(code=code, message=message) if code in STATUSES:
             return error_answer(code, message)
         case Unauthorized(reason=reason):
-            return replace(error_answer(*_CHALICES[401]), outcome=reason)
+            return replace(plain_answer("unauthorized"), outcome=reason)
         case Forbidden(reason=reason):
-            return replace(error_answer(*_CHALICES[403]), outcome=reason)
+            return replace(plain_answer("forbidden"), outcome=reason)
         case LimitExceeded():
-            return error_answer(*_CHALICES[429])
+            return plain_answer("too_many_requests")
         case ServiceUnavailable():
-            return error_answer(*_CHALICES[503])
+            return plain_answer("service_unavailable")
     raise problem
 
 
 def answer_with_status(status: int) -> Answer:
     """Return an error that Chalice has found, or API Gateway, in our shape."""
-    known = status if status in _CHALICES else 400 if status < 500 else 500
-    code, message = _CHALICES[known]
-    found = error_answer(code, message)
-    return Answer(status, found.body, found.headers, code)
+    code = _CHALICES.get(status, "bad_request" if status < 500 else "internal_error")
+    return replace(plain_answer(code), status=status)
 
 
 def health_answer(stage: str, *, table_answers: bool) -> Answer:

@@ -15,6 +15,7 @@ from chalicelib.credential_settings import (
     JwtSettings,
     Place,
     read_allowed_origins,
+    read_cors,
     read_jwt,
     read_places,
     read_scopes,
@@ -93,6 +94,8 @@ class Settings:
     jwt: JwtSettings | None = None
     ticket_seconds: int = 30
     websocket_url: str | None = None
+    cors_allow_origin: str | None = "*"
+    """None for nobody's pages."""
     websocket_api_id: str | None = None
     websocket_stage: str | None = None
     principal_id: str = "client"
@@ -139,6 +142,7 @@ class Settings:
             jwt=read_jwt(reader, local=stage == LOCAL_STAGE) if "jwt" in authenticators else None,
             ticket_seconds=reader.count("TICKET_SECONDS", 30, most=300),
             websocket_url=_websocket_url(reader),
+            cors_allow_origin=read_cors(reader),
             websocket_api_id=reader.optional("WEBSOCKET_API_ID"),
             websocket_stage=reader.optional("WEBSOCKET_STAGE"),
             principal_id=reader.optional("PRINCIPAL_ID") or "client",

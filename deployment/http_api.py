@@ -1,4 +1,4 @@
-"""Permissions of the HTTP API's functions: for the stage's own routes, where Chalice allows all."""
+"""The HTTP API: its own words for errors, and permissions for the stage's own routes only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from chalice.deploy import models
 
 from deployment.chalice_internals import Variable
 from deployment.permissions import MOST_STATEMENTS
+
+
+def add_responses(api: Any, responses: Mapping[str, Any]) -> None:
+    """Have API Gateway answer in these words where no function is asked."""
+    if responses:
+        api.swagger_doc["x-amazon-apigateway-gateway-responses"] = dict(responses)
 
 
 def narrow_permissions(plan: Any, resources: Sequence[Any]) -> None:

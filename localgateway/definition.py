@@ -21,6 +21,7 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
         "stage_variables": {NAME: VALUE},
         "tables": [PROPERTIES_OF_AWS_DYNAMODB_TABLE, ...],
         "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
+        "gateway_responses": {TYPE: GATEWAY_RESPONSE},  # of the HTTP API
         "example": {"headers": {...}, "query": {...}, "message": {...}},
     }
 
@@ -45,7 +46,7 @@ CHALICE_EXPRESSION = "$request.body.action"
 
 _DEFINITION_KEYS = frozenset(
     {"authorizer", "route_selection_expression", "routes", "stage_variables"}
-    | {"tables", "queues", "example"}
+    | {"tables", "queues", "gateway_responses", "example"}
 )
 _INTEGRATION_TYPES = ("AWS", "AWS_PROXY", "MOCK")
 _PASSTHROUGH_BEHAVIORS = ("WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER")
@@ -101,6 +102,7 @@ class ApiDefinition:
     stage_variables: Mapping[str, str] = field(default_factory=dict)
     tables: Sequence[Mapping[str, Any]] = ()
     queues: Sequence[Mapping[str, Any]] = ()
+    gateway_responses: Mapping[str, Any] = field(default_factory=dict)
     example: Example = field(default_factory=Example)
 
 
@@ -129,6 +131,7 @@ def read(
         stage_variables=definition.get("stage_variables", {}),
         tables=definition.get("tables", ()),
         queues=definition.get("queues", ()),
+        gateway_responses=definition.get("gateway_responses", {}),
         example=_example(definition.get("example", {})),
     )
 

@@ -1,26 +1,34 @@
 """The TOKEN authorizer under plain ``chalice local``, which is not what AWS does in all."""
 
 import http.client
-import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.functional.test_packaging import CHALICE, ROOT
+from tests.chalice_project import ChaliceProject
+from tests.functional.test_packaging import CHALICE
 
 
 @contextmanager
-def chalice_local(**environment: str) -> Iterator[int]:
-    """Serve the app on a free port, as a user does."""
+def chalice_local(directory: Path, **variables: str) -> Iterator[int]:
+    """Serve a copy of the app on a free port, as a user does, with variables in its config.json.
+
+    There, for Chalice puts what is written there over the environment.
+    """
+    project = ChaliceProject.copy(directory)
+    project.configure(
+        lambda config: config["stages"]["local"]["environment_variables"].update(variables)
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [*CHALICE, "local", "--stage", "local", "--no-autoreload", "--port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
+        cwd=project.directory,
+        env=dict(project.environ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -51,12 +59,12 @@ def post(
         connection.close()
 
 
-def test_a_bad_credential_gets_no_answer_where_aws_says_401() -> None:
+def test_a_bad_credential_gets_no_answer_where_aws_says_401(tmp_path: Path) -> None:
     # The local gateway does as AWS does: tests/end_to_end/test_authorizers.py
-    with chalice_local() as port:
+    with chalice_local(tmp_path / "granted") as port:
         assert post(port) == 401
         assert post(port, "Bearer wrong") is None
         assert post(port, "Basic aGVsbG8=") is None
         assert post(port, "Bearer hello") == 404, "let in, but this stage has no tickets"
-    with chalice_local(DEFAULT_SCOPES="sendmessage") as port:
+    with chalice_local(tmp_path / "denied", DEFAULT_SCOPES="sendmessage") as port:
         assert post(port, "Bearer hello") == 403
