@@ -220,8 +220,9 @@ def post_messages() -> Response:
 @app.route("/jobs/{job_id}", authorizer=http_authorizer, cors=CORS, content_types=[])
 def get_job(job_id: str) -> Response:
     """Say what has come of a message that a job delivers."""
-    job_store = bootstrap.services().job_store
-    return _answer("get_job", lambda call: http_publishing.get_job(job_store, call))
+    services = bootstrap.services()
+    store = None if services.queue is None else services.job_store
+    return _answer("get_job", lambda call: http_publishing.get_job(store, call))
 
 
 @app.route("/connections", authorizer=http_authorizer, cors=CORS, content_types=[])

@@ -49,7 +49,8 @@ class ExampleDefinition(TypedDict):
 class ApiDefinition(TypedDict):
     """The whole API as plain JSON data; ``tables`` and ``queues`` are CloudFormation properties.
 
-    Texts of queues may hold ``${Partition}``, ``${Region}`` and ``${AccountId}``.
+    Texts of queues may hold ``${Partition}``, ``${Region}`` and ``${AccountId}``. ``policy_names``
+    have a value in role policies: what the stage does not use is not there, nor what names it.
     """
 
     authorizer: AuthorizerDefinition
@@ -59,6 +60,7 @@ class ApiDefinition(TypedDict):
     tables: list[dict[str, Any]]
     queues: list[dict[str, Any]]
     gateway_responses: dict[str, Any]
+    policy_names: dict[str, str]
     example: ExampleDefinition
 
 
@@ -74,6 +76,7 @@ def definition(settings: Settings) -> ApiDefinition:
         tables=[connection_table(settings.table_name)],
         queues=delivery_queues(settings.delivery.queue_name),
         gateway_responses=gateway_responses(settings.cors_allow_origin),
+        policy_names=_policy_names(settings),
         example=_example(settings),
     )
 
@@ -88,6 +91,16 @@ def identity_sources(settings: Settings) -> list[str]:
     """
     ways = [way for name in settings.authenticators for way in _WAYS[name](settings)]
     return [source for source in ways[0] if all(source in way for way in ways)]
+
+
+def _policy_names(settings: Settings) -> dict[str, str]:
+    """Name the beginnings of partition keys that only some stages have."""
+    names = {
+        "ApiKeyItems": ("key#", "api_key" in settings.authenticators),
+        "TicketItems": ("ticket#", "ticket" in settings.authenticators),
+        "JobItems": ("job#", settings.delivery.queue_name is not None),
+    }
+    return {name: prefix for name, (prefix, is_used) in names.items() if is_used}
 
 
 def _shared_token(settings: Settings) -> list[list[str]]:

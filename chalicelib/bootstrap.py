@@ -89,9 +89,7 @@ class Services:
     """Seconds."""
     default_scopes: Scopes
     delivery: DeliverySettings
-
     report: Report
-
     job_store: JobStore
     queue: TaskQueue | None
     """None where no queue is set."""

@@ -2,20 +2,27 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import PortcullisError
 
 # Anybody may ask, and each look is paid for.
 KEPT_SECONDS = 5.0
 
 
+class Database(Protocol):
+    """Whatever holds tables."""
+
+    def call(self, operation: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Carry out an operation; raises PortcullisError."""
+
+
 class TableHealth:
     """Looks for an item that is not there; ``dynamodb`` must not wait for long."""
 
     def __init__(
-        self, dynamodb: DynamoDB, table: str, clock: Callable[[], float] = time.monotonic
+        self, dynamodb: Database, table: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._dynamodb = dynamodb
         self._table = table
@@ -33,7 +40,7 @@ class TableHealth:
             return self._answers
 
     def _look(self) -> bool:
-        key = {"pk": {"S": "health"}, "sk": {"S": "health"}}
+        key = {"pk": {"S": "health#"}, "sk": {"S": "health"}}
         try:
             self._dynamodb.call("GetItem", {"TableName": self._table, "Key": key})
         except PortcullisError:

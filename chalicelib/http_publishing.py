@@ -98,11 +98,13 @@ class Publisher:
         return {**_echo(frame_id), "messageId": message_id, **outcome}
 
 
-def get_job(store: JobStore, call: Call) -> Answer:
-    """Return what has come so far of a message that a job delivers."""
+def get_job(store: JobStore | None, call: Call) -> Answer:
+    """Return what has come so far of a message that a job delivers; None is a stage without."""
     call.only_parameters(())
     job_id = call.parameter("job_id")
-    report = store.report(job_id) if 0 < len(job_id) <= _MAX_JOB_ID else None
+    report = None
+    if store is not None and 0 < len(job_id) <= _MAX_JOB_ID:
+        report = store.report(job_id)
     if report is None:
         raise not_found("There is no such job, or no longer.")
     return Answer(

@@ -148,7 +148,9 @@ class Channels(Generic[P]):
         """
         while (sock := self._origin.take()) is not None:
             sock.setblocking(False)
-            if not select.select((sock,), (), (), 0)[0]:
+            poll = select.poll()  # select itself knows no descriptor above 1,023
+            poll.register(sock, select.POLLIN)
+            if not poll.poll(0):
                 return sock
             sock.close()
         return None

@@ -69,6 +69,7 @@ class Blueprint:
     stage_variables: Mapping[str, str]
     tables: tuple[Mapping[str, Any], ...]
     queues: tuple[Mapping[str, Any], ...]
+    policy_names: Mapping[str, str]
     functions: Mapping[str, str]
     """Function names by the name of Chalice's resource."""
     tags: Mapping[str, str]
@@ -116,6 +117,7 @@ def build(
         stage_variables=dict(definition.get("stage_variables", {})),
         tables=tuple(definition.get("tables", ())),
         queues=tuple(definition.get("queues", ())),
+        policy_names=dict(definition.get("policy_names", {})),
         functions=dict(functions),
         tags=dict(tags),
         options=options,

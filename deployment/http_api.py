@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from chalice.deploy import models
 
 from deployment.chalice_internals import Variable
 from deployment.permissions import MOST_STATEMENTS
+
+_PARAMETER = re.compile(r"\{[^/}]+\}")
 
 
 def add_responses(api: Any, responses: Mapping[str, Any]) -> None:
@@ -49,7 +52,8 @@ def permissions(api: models.RestAPI) -> dict[str, list[str]]:
 
 def _routes(stage: str, swagger: Any) -> list[str]:
     found = sorted(
-        f"{stage}/{method}{path}"
+        # What stands in place of a parameter is not documented; the console writes an asterisk.
+        f"{stage}/{method}{_PARAMETER.sub('*', path)}"
         for path, methods in swagger["paths"].items()
         for method in _methods(methods)
     )

@@ -2,8 +2,8 @@
 
 The files are written once, for all stages. ``chalice package`` fills the names with references to
 the template's own resources, ``chalice deploy`` with what it has just created. Any environment
-variable of the stage is a name too. A statement whose name has no value is left out: what a stage
-does not use, its roles do not allow.
+variable of the stage is a name too, and what the definition has under ``policy_names``. A statement
+whose name has no value is left out: what a stage does not use, its roles do not allow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DYNAMIC = frozenset({"ApiId", "Partition", "Region", "AccountId"})
 # IAM's own variables have a colon (``${aws:username}``) and are left alone.
 DYNAMIC_NAME = re.compile(r"\$\{(\w+)\}")
 # No wildcard but for the end of a secret's ARN, which is not known.
-_SAFE_VALUE = re.compile(r"[A-Za-z0-9_.,:/@+=${}-]+")
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9_.,:/@+=#${}-]+")
 _UNKNOWN_END = "-??????"
 
 FillText = Callable[[str], Any]
@@ -41,6 +41,7 @@ def static_values(
             values[f"{name}_ARN"] = _parameter_arn(value)
         elif name.endswith("_SECRET"):
             values[f"{name}_ARN"] = _secret_arn(value)
+    values |= blueprint.policy_names
     values |= {
         "Stage": blueprint.stage,
         "LogGroupArn": _arn("logs", f"log-group:{log_group(blueprint.functions[function])}"),

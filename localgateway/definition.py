@@ -22,6 +22,7 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
         "tables": [PROPERTIES_OF_AWS_DYNAMODB_TABLE, ...],
         "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
         "gateway_responses": {TYPE: GATEWAY_RESPONSE},  # of the HTTP API
+        "policy_names": {...},  # of a deployment's roles: ignored here
         "example": {"headers": {...}, "query": {...}, "message": {...}},
     }
 
@@ -46,7 +47,8 @@ CHALICE_EXPRESSION = "$request.body.action"
 
 _DEFINITION_KEYS = frozenset(
     {"authorizer", "route_selection_expression", "routes", "stage_variables"}
-    | {"tables", "queues", "gateway_responses", "example"}
+    # Of roles, which nobody has on one machine.
+    | {"tables", "queues", "gateway_responses", "example", "policy_names"}
 )
 _INTEGRATION_TYPES = ("AWS", "AWS_PROXY", "MOCK")
 _PASSTHROUGH_BEHAVIORS = ("WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER")

@@ -47,6 +47,9 @@ class PolicedEndpoint:
     calls: list[AwsCall] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     """Connections a post to which is answered 410."""
+    posts: list[tuple[str, bytes]] = field(default_factory=list)
+    queued: list[str] = field(default_factory=list)
+    """Bodies of the messages that were sent to a queue."""
     _function: str = ""
 
     @contextmanager
@@ -63,6 +66,11 @@ class PolicedEndpoint:
             server.server_close()
             thread.join()
 
+    def answers(self, connection_id: str) -> list[bytes]:
+        """Return what was posted to a connection that was not a message to an audience."""
+        bodies = [body for name, body in self.posts if name == connection_id]
+        return [body for body in bodies if json.loads(body)["type"] != "message"]
+
     @contextmanager
     def acting_as(self, function: str) -> Iterator[None]:
         """Check what is called meanwhile against the role of this function."""
@@ -71,23 +79,32 @@ class PolicedEndpoint:
         self._function = ""
 
     def answer(self, request: _Request) -> tuple[int, bytes]:
-        call = self._call(request)
-        self.calls.append(call)
-        if call.action == "execute-api:ManageConnections":
-            connection_id = call.resource.rpartition("/")[2]
-            gone = connection_id in self.gone
-            return (403 if not call.allowed else 410 if gone else 200), b""
-        if not call.allowed:
+        calls = [self._call(*described) for described in request.described()]
+        self.calls += calls
+        allowed = all(call.allowed for call in calls)
+        service = calls[0].action.partition(":")[0]
+        if service == "execute-api":
+            connection_id = calls[0].resource.rpartition("/")[2]
+            if request.method == "POST":
+                self.posts.append((connection_id, request.body))
+            status = 403 if not allowed else 410 if connection_id in self.gone else 200
+            return status, b"{}" if request.method == "GET" else b""
+        if not allowed:
             return 400, b'{"__type": "AccessDeniedException", "message": "not authorized"}'
-        if call.action.startswith("ssm:"):
+        if service == "ssm":
             parameter = {**_PARAMETER, "LastModifiedDate": 0}
             return 200, json.dumps({"Parameter": parameter}).encode()
+        if service == "sqs":
+            return 200, json.dumps(self._queued(json.loads(request.body))).encode()
         return self._forwarded(request)
 
-    def _call(self, request: _Request) -> AwsCall:
-        action, resource, leading_keys = request.described()
+    def _call(self, action: str, resource: str, leading_keys: tuple[str, ...] | None) -> AwsCall:
         allowed = is_allowed(self.roles[self._function], action, resource, leading_keys)
         return AwsCall(self._function, action, resource, leading_keys, allowed)
+
+    def _queued(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        self.queued += [entry["MessageBody"] for entry in payload.get("Entries", ())]
+        return {"QueueUrl": f"https://sqs.invalid/{ACCOUNT_ID}/{payload.get('QueueName')}"}
 
     def _forwarded(self, request: _Request) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.database_url.removeprefix("http://"))
@@ -102,12 +119,13 @@ class PolicedEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
+    method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
 
-    def described(self) -> tuple[str, str, tuple[str, ...] | None]:
-        """Return action, resource and partition keys."""
+    def described(self) -> list[tuple[str, str, tuple[str, ...] | None]]:
+        """Return actions, resources and partition keys: several of what has no action itself."""
         scope = _SCOPE.search(self.headers["authorization"])
         assert scope is not None
         assert scope["region"] == REGION
@@ -116,29 +134,51 @@ class _Request:
         if service == "execute-api":
             match = _MANAGEMENT.fullmatch(unquote(self.path))
             assert match is not None
-            resource = f"{prefix}{match['api']}/{match['stage']}/POST/@connections/{match['id']}"
-            return "execute-api:ManageConnections", resource, None
+            stage, name = f"{match['api']}/{match['stage']}", match["id"]
+            resource = f"{prefix}{stage}/{self.method}/@connections/{name}"
+            return [("execute-api:ManageConnections", resource, None)]
         operation = self.headers["x-amz-target"].rpartition(".")[2]
         payload = json.loads(self.body)
         if service == "ssm":
             name = payload["Name"].partition(":")[0].removeprefix("/")
-            return f"ssm:{operation}", f"{prefix}parameter/{name}", None
+            return [(f"ssm:{operation}", f"{prefix}parameter/{name}", None)]
+        if service == "sqs":
+            name = payload.get("QueueName") or payload["QueueUrl"].rpartition("/")[2]
+            return [(f"sqs:{operation.removesuffix('Batch')}", f"{prefix}{name}", None)]
         assert service == "dynamodb"
-        table, keys = _tables_and_keys(operation, payload)
-        return f"dynamodb:{operation}", f"{prefix}table/{table}", keys
+        return [
+            (f"dynamodb:{action}", f"{prefix}table/{table}", keys)
+            for action, table, keys in _table_calls(operation, payload)
+        ]
 
 
-def _tables_and_keys(operation: str, payload: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    if operation == "BatchWriteItem":
+def _table_calls(
+    operation: str, payload: Mapping[str, Any]
+) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield action, table and partition keys.
+
+    A transaction is no action of its own, it needs those of its parts:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+    """
+    if operation == "TransactWriteItems":
+        for item in payload["TransactItems"]:
+            ((kind, part),) = item.items()
+            action = "ConditionCheckItem" if kind == "ConditionCheck" else f"{kind}Item"
+            yield action, part["TableName"], _keys(part)
+    elif operation == "BatchWriteItem":
         ((table, requests),) = payload["RequestItems"].items()
         parts = [next(iter(request.values())) for request in requests]
-        keys = [part.get("Item") or part["Key"] for part in parts]
-        return table, tuple(key["pk"]["S"] for key in keys)
-    if operation == "Query":
+        yield operation, table, tuple(key for part in parts for key in _keys(part))
+    elif operation == "Query":
         (name,) = re.findall(r"pk = (:\w+)", payload["KeyConditionExpression"])
-        return payload["TableName"], (payload["ExpressionAttributeValues"][name]["S"],)
-    key = payload.get("Item") or payload["Key"]
-    return payload["TableName"], (key["pk"]["S"],)
+        value = payload["ExpressionAttributeValues"][name]["S"]
+        yield operation, payload["TableName"], (value,)
+    else:
+        yield operation, payload["TableName"], _keys(payload)
+
+
+def _keys(part: Mapping[str, Any]) -> tuple[str, ...]:
+    return ((part.get("Item") or part["Key"])["pk"]["S"],)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -146,9 +186,18 @@ class _Handler(BaseHTTPRequestHandler):
     endpoint: PolicedEndpoint
 
     def do_POST(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status, answer = self.endpoint.answer(_Request(self.path, headers, body))
+        status, answer = self.endpoint.answer(_Request(self.command, self.path, headers, body))
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(answer)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from typing import Any
 import click
 
 from benchmarks import report
-from benchmarks.delivery import costs
+from benchmarks.delivery import costs, local
 from benchmarks.server_process import gateway
 from benchmarks.target import BenchmarkError, say
 
@@ -80,7 +81,7 @@ _POSTING: Mapping[str, Client] = {
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(["posts", "reading", "quota", "costs"]),
+    type=click.Choice(["posts", "reading", "quota", "costs", "local"]),
     help="Measure this; repeatable.",
 )
 @click.option("--repeat", type=click.IntRange(1, 20), default=3)
@@ -93,7 +94,10 @@ def main(*, only: tuple[str, ...], repeat: int, at_once: int, members: int) -> N
         "reading": lambda: _reading(repeat, members),
         "quota": lambda: _quota(members),
         "costs": lambda: costs.table(costs.Assumptions()),
+        "local": lambda: [local.measure(clients) for clients in (1_000, members)],
     }
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     result: dict[str, Any] = {"machine": report.machine()}
     try:
         for name in only or measures:

@@ -417,8 +417,10 @@ def test_the_apps_roles_are_those_that_are_written_down(
     for function, statements in json.loads(expected).items():
         role = {
             "APIHandler": "portcullis-dev-api_handler",
+            "HttpAuthorizer": "portcullis-dev-http_authorizer",
             "WebsocketAuthorizer": "portcullis-dev-websocket_authorizer",
             "WebsocketConnect": "portcullis-dev-websocket_connect",
+            "WebsocketDeliver": "portcullis-dev-websocket_deliver",
             "WebsocketDisconnect": "portcullis-dev-websocket_disconnect",
             "WebsocketMessage": "portcullis-dev-websocket_message",
         }[function]

@@ -57,17 +57,21 @@ def files() -> set[Path]:
 
 def test_the_whole_app_is_deployed_and_lets_in_who_has_the_credential() -> None:
     before = files()
-    with running("--keep") as process:
+    with running("--keep", "--refuse-origin", "https://elsewhere.example.com") as process:
         transcript = read_until(process, "running until Ctrl-C")
         assert outcome(transcript, "handshake without a credential") == "401"
         assert outcome(transcript, "handshake with a wrong credential").startswith("500")
+        elsewhere = "handshake with the right one, from a page of https://elsewhere.example.com"
+        assert outcome(transcript, elsewhere) == "403"
         assert outcome(transcript, "handshake with the right credential") == "101"
         assert '"delivered":1' in transcript
         assert "\nall as it should be\n" in transcript
         assert "MiniStack is not API Gateway" in transcript
         (url,) = re.findall(r"^WebSocket URL here: (ws://.*)$", transcript, re.MULTILINE)
         (credential,) = re.findall(r"the credential is (\S+),", transcript)
-        client = websocket.create_connection(url, header={"token": credential}, timeout=20)
+        client = websocket.create_connection(
+            url, header={"token": credential}, timeout=20, suppress_origin=True
+        )
         client.send('{"action": "whoami", "id": "1"}')
         assert '"principalId"' in client.recv()
         client.close()
@@ -82,8 +86,7 @@ def test_the_whole_app_is_deployed_and_lets_in_who_has_the_credential() -> None:
 def test_an_api_that_is_not_as_it_should_be_is_exit_1(tmp_path: Path) -> None:
     """Without the extension nobody gets in, for the connect handler refuses by itself."""
     project = ChaliceProject.copy(tmp_path)
-    install = "    deployment.install(app, websocket_api_definition)\n"
-    project.edit("app.py", lambda text: text.replace(install, ""))
+    project.edit("app.py", lambda text: text.partition('if "chalice.deploy.deployer" in')[0])
     for policy in (project.directory / ".chalice" / "policies").iterdir():
         policy.write_text(policy.read_text().replace("${", "{"))
     with running("--project-dir", str(project.directory)) as process:

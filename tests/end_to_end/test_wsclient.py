@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +35,16 @@ CANARY = "canary-in-the-token"
 def gateway() -> Iterator[GatewayProcess]:
     with GatewayProcess("--stage", "local") as running:
         yield running
+
+
+@contextmanager
+def connected(gateway: GatewayProcess, *arguments: str) -> Iterator[PipedClient]:
+    """Run a command until the gateway has let it in."""
+    before = gateway.output.count("$connect 101")
+    name, *rest = arguments
+    with PipedClient(name, gateway.url, *rest, "--token", "hello") as client:
+        eventually(lambda: gateway.output.count("$connect 101") > before, 15)
+        yield client
 
 
 def frames(output: str) -> list[dict[str, Any]]:
@@ -237,11 +248,7 @@ def test_a_closing_frame_says_why_and_is_exit_code_5() -> None:
 
 
 def test_a_server_that_goes_away_is_exit_code_5() -> None:
-    with (
-        GatewayProcess("--stage", "local") as gateway,
-        PipedClient("listen", gateway.url, "--token", "hello") as client,
-    ):
-        eventually(lambda: len(gateway.items()) == 3, 15)
+    with GatewayProcess("--stage", "local") as gateway, connected(gateway, "listen") as client:
         gateway.stop()
         code, output, errors = client.end()
     assert (code, output) == (5, "")
@@ -273,19 +280,26 @@ def test_stopped_it_leaves_nothing_open(
     exit_code: int,
 ) -> None:
     eventually(lambda: not gateway.items())
-    name, *rest = command
-    with PipedClient(name, gateway.url, *rest, "--token", "hello") as client:
-        eventually(lambda: len(gateway.items()) == 3, 15)
+    before = len(gateway.output)
+    with connected(gateway, *command) as client:
+        client.write("hello\n")
+        if command == ["listen"]:
+            assert run("send", gateway.url, "hello", "--token", "hello").returncode == 0
+        client.line()  # in the middle of a handshake nothing is there to close
         stop(client)
         code, output, errors = client.end()
     assert (code, output, errors.strip()) == (exit_code, "", "")
     eventually(lambda: not gateway.items())
-    assert '"1006"' not in gateway.output, "it has closed as the protocol wants it"
+
+    def log(pattern: str) -> list[str]:
+        return re.findall(pattern, gateway.output[before:])
+
+    eventually(lambda: len(log(r"\$disconnect \d+")) == len(log(r"\$connect 101")))
+    assert set(log(r"\$disconnect (\d+)")) == {"1000"}, "it has closed as the protocol wants it"
 
 
 def test_a_reader_that_has_gone_is_exit_code_141(gateway: GatewayProcess) -> None:
-    with PipedClient("listen", gateway.url, "--token", "hello") as client:
-        eventually(lambda: len(gateway.items()) == 3, 15)
+    with connected(gateway, "listen") as client:
         assert client.process.stdout is not None
         client.process.stdout.close()
         assert run("send", gateway.url, "hello", "--token", "hello").returncode == 0
@@ -299,8 +313,7 @@ def test_a_reader_that_has_gone_is_exit_code_141(gateway: GatewayProcess) -> Non
 
 def test_lines_are_sent_one_by_one_in_order(gateway: GatewayProcess) -> None:
     lines = [f"line {number} né ☃" for number in range(20)]
-    with PipedClient("listen", gateway.url, "--token", "hello", "--count", "20") as listener:
-        eventually(lambda: len(gateway.items()) == 3, 15)
+    with connected(gateway, "listen", "--count", "20") as listener:
         done = run("send", gateway.url, "--token", "hello", stdin="\r\n".join(["", *lines, ""]))
         code, output, _ = listener.end()
     assert (done.returncode, code) == (0, 0)
@@ -332,15 +345,15 @@ def test_each_line_is_answered_before_the_input_ends(gateway: GatewayProcess) ->
 
 
 def test_a_connection_that_waits_for_input_is_kept() -> None:
-    with GatewayProcess("--stage", "local", "--limit", "idle_timeout=3") as gateway:
-        arguments = ("send", gateway.url, "-", "--token", "hello", "--ping-every", "1")
-        with PipedClient(*arguments) as client:
-            eventually(lambda: len(gateway.items()) == 3, 15)
-            with pytest.raises(AssertionError, match="printed nothing"):
-                client.line(5.5)
-            client.write("still there\n")
-            assert json.loads(client.line())["type"] == "reply"
-            assert client.end()[0] == 0
+    with (
+        GatewayProcess("--stage", "local", "--limit", "idle_timeout=3") as gateway,
+        connected(gateway, "send", "-", "--ping-every", "1") as client,
+    ):
+        with pytest.raises(AssertionError, match="printed nothing"):
+            client.line(5.5)
+        client.write("still there\n")
+        assert json.loads(client.line())["type"] == "reply"
+        assert client.end()[0] == 0
 
 
 def test_an_end_of_the_connection_is_noticed_while_waiting_for_input() -> None:
@@ -383,9 +396,7 @@ def post(gateway: GatewayUnderTest, connection_id: str, frame: Any) -> None:
 
 
 def test_what_comes_is_printed_as_json_lines_until_the_count(gateway: GatewayProcess) -> None:
-    eventually(lambda: not gateway.items())
-    with PipedClient("listen", gateway.url, "--token", "hello", "--count", "2") as listener:
-        eventually(lambda: len(gateway.items()) == 3, 15)
+    with connected(gateway, "listen", "--count", "2") as listener:
         for text in ("one", "two\nlines"):
             assert run("send", gateway.url, text, "--token", "hello").returncode == 0
         code, output, errors = listener.end()
@@ -460,9 +471,8 @@ def test_a_refusal_ends_reconnecting() -> None:
 
 def test_a_connection_is_renewed_before_its_time_is_over() -> None:
     with GatewayProcess("--stage", "local", "--limit", "max_duration=6") as gateway:
-        arguments = ("--token", "hello", "--reconnect", "--renew-after", "3", "--for", "10")
-        with PipedClient("listen", gateway.url, *arguments) as listener:
-            eventually(lambda: len(gateway.items()) == 3, 15)
+        arguments = ("--reconnect", "--renew-after", "3", "--for", "10")
+        with connected(gateway, "listen", *arguments) as listener:
             code, output, errors = listener.end()
         log = gateway.output
     assert (code, output, errors) == (0, "", "")

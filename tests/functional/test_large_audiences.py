@@ -1,11 +1,8 @@
 """The app with a queue: what a message hands over, and the function that works it."""
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +14,7 @@ from chalicelib.bootstrap import Services
 from chalicelib.connections import EVERYONE
 from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.errors import UnexpectedEvent
+from tests.app_with_queue import app_with_queue
 from tests.factories import CONNECTION_ID, make_connection, make_settings, message_event
 from tests.fakes import (
     FakeManagementAPI,
@@ -25,20 +23,11 @@ from tests.fakes import (
 )
 from tests.services import make_services
 
-APP = Path(__file__).parents[2] / "app.py"
-
 
 @pytest.fixture(scope="module")
 def app_module() -> Iterator[ModuleType]:
     """The app as it is imported where a queue is named."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QUEUE_NAME", "deliveries")
-        spec = importlib.util.spec_from_file_location("app_with_queue", APP)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, "app_with_queue", module)
-        spec.loader.exec_module(module)
+    with app_with_queue("deliveries") as module:
         yield module
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import boto3
 import pytest
 from chalice.test import Client
 
-import app as app_module
 from chalicelib import api, bootstrap
 from localgateway.database import EmbeddedDatabase
+from tests.app_with_queue import app_with_queue
 from tests.chalice_project import ChaliceProject
 from tests.cloudformation import API_ID, REGION, policies, strings
 from tests.factories import (
@@ -30,11 +32,42 @@ TABLE_NAME = "portcullis-dev"
 ALICE = {"principalId": "alice", "expiresAt": "99999999999"}
 
 
+# What only some stages use; the roles of a stage without it are held by test_template.py.
+EVERYTHING = {
+    "AUTHENTICATORS": "shared_token,api_key,ticket",
+    "DEFAULT_SCOPES": "connect sendmessage sendmessage:connection:* join:channel:* publish admin",
+    "FANOUT_THRESHOLD": "1",
+}
+# What Lambda does itself with the function's role: it writes the log and takes messages in.
+OF_LAMBDA = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+}
+API_KEY, TICKET = f"pk_{'0' * 16}_{'s' * 43}", "t" * 43
+
+
 @pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The roles of the packaged template, for the API that test events come from."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> ChaliceProject:
     project = ChaliceProject.copy(tmp_path_factory.mktemp("roles"))
+    project.configure(
+        lambda config: config["stages"]["dev"]["environment_variables"].update(EVERYTHING)
+    )
+    return project
+
+
+@pytest.fixture(scope="module")
+def roles(project: ChaliceProject) -> dict[str, list[dict[str, Any]]]:
+    """The roles of the packaged template, for the API that test events come from."""
     return policies(project.package("dev"))
+
+
+@pytest.fixture(scope="module")
+def app_module() -> Iterator[ModuleType]:
+    with app_with_queue(TABLE_NAME) as module:
+        yield module
 
 
 @pytest.fixture
@@ -47,6 +80,9 @@ def endpoint(
     with endpoint.serving() as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         monkeypatch.setenv("AWS_REGION", REGION)
+        # What the deployment fills in, for the API that test events come from.
+        monkeypatch.setenv("WEBSOCKET_API_ID", API_ID)
+        monkeypatch.setenv("WEBSOCKET_STAGE", "api")
         bootstrap.settings.cache_clear()
         bootstrap.services.cache_clear()
         yield endpoint
@@ -58,38 +94,156 @@ def endpoint(
 
 
 @pytest.fixture
-def client(endpoint: PolicedEndpoint) -> Iterator[Client]:
-    with Client(app_module.app, stage_name="dev") as client:
+def client(
+    endpoint: PolicedEndpoint, app_module: ModuleType, project: ChaliceProject
+) -> Iterator[Client]:
+    directory = str(project.directory)
+    with Client(app_module.app, stage_name="dev", project_dir=directory) as client:
         yield client
 
 
 def invoke(endpoint: PolicedEndpoint, client: Client, role: str, event: dict[str, Any]) -> Any:
-    """Invoke a function, by default with its own role."""
-    function = {
-        "WebsocketAuthorizer": "websocket_authorizer",
-        "WebsocketConnect": "websocket_connect",
-        "WebsocketDisconnect": "websocket_disconnect",
-        "WebsocketMessage": "websocket_message",
-    }[role]
+    """Invoke a function in a fresh process of its own, as far as the app can tell."""
+    bootstrap.services.cache_clear()
+    function = re.sub(r"(?<!^)(?=[A-Z])", "_", role).lower()
     with endpoint.acting_as(role):
         return client.lambda_.invoke(function, event).payload
 
 
-def a_whole_life(endpoint: PolicedEndpoint, client: Client) -> None:
-    """Handshake, connect, messages, a broadcast that finds somebody gone, disconnect."""
+class OutOfTime:
+    """Lambda's context, at the end of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 0
+
+
+def let_people_in(endpoint: PolicedEndpoint, client: Client) -> None:
+    """Ask each authorizer with each kind of credential; only the first is a good one."""
     handshake = authorizer_event(headers=[("token", "s3cret")])
     assert invoke(endpoint, client, "WebsocketAuthorizer", handshake)["principalId"]
-    for connection_id in ("gone", CONNECTION_ID):
-        event = connect_event(ALICE)
-        event["requestContext"]["connectionId"] = connection_id
-        # A connection that is new is not taken for gone.
-        event["requestContext"]["connectedAt"] = int(time.time() - 60) * 1000
-        assert invoke(endpoint, client, "WebsocketConnect", event)["statusCode"] == 200
-    endpoint.gone.add("gone")
+    bearer = [("Authorization", f"Bearer {API_KEY}")]
+    for unknown in (authorizer_event(bearer), authorizer_event(query=[("ticket", TICKET)])):
+        with pytest.raises(Exception, match="Unauthorized"):
+            invoke(endpoint, client, "WebsocketAuthorizer", unknown)
+    arn = handshake["methodArn"].replace("$connect", "POST/tickets")
+    http_handshake = {"type": "TOKEN", "authorizationToken": f"Bearer {API_KEY}", "methodArn": arn}
+    with pytest.raises(Exception, match="Unauthorized"):
+        invoke(endpoint, client, "HttpAuthorizer", http_handshake)
+    http_handshake["authorizationToken"] = "Bearer s3cret"
+    let_in = invoke(endpoint, client, "HttpAuthorizer", http_handshake)
+    ask(endpoint, client, "POST", "/tickets", let_in["context"])
+
+
+def ask(
+    endpoint: PolicedEndpoint,
+    client: Client,
+    method: str,
+    path: str,
+    authorizer: Mapping[str, Any],
+    *,
+    body: Mapping[str, Any] | None = None,
+    status: int = 200,
+    **path_parameters: str,
+) -> dict[str, Any]:
+    """Ask the function behind all routes, as API Gateway does; a body has a key to repeat it."""
+    context = {
+        "httpMethod": method,
+        "resourcePath": path,
+        "authorizer": {**authorizer, "principalId": "client"},
+        "identity": {"sourceIp": "192.0.2.7"},
+    }
+    event = {
+        "requestContext": context,
+        "headers": {} if body is None else {"Idempotency-Key": str(len(body["message"]))},
+        "body": None if body is None else json.dumps(body),
+        "pathParameters": path_parameters,
+        "multiValueQueryStringParameters": None,
+        "stageVariables": None,
+        "isBase64Encoded": False,
+    }
+    bootstrap.services.cache_clear()
+    with endpoint.acting_as("APIHandler"):
+        answer = client._app(event, TimeEnough())
+    assert answer["statusCode"] == status, answer
+    found: dict[str, Any] = json.loads(answer["body"])
+    return found
+
+
+class TimeEnough:
+    """Lambda's context, at the beginning of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 20_000
+
+
+def use_http(endpoint: PolicedEndpoint, client: Client) -> None:
+    """Ask every route for everything it does; there is somebody to be closed, in a channel."""
+    context = {"scopes": "publish admin", "expiresAt": "99999999999", "demonstration": "false"}
+    for connection_id in ("closed", "closed-too"):
+        connect(endpoint, client, connection_id)
+        say(endpoint, client, connection_id, action="join", channel="news")
+    ask(endpoint, client, "GET", "/health", {})
+    message = {"to": "everyone", "message": "hello"}
+    accepted = ask(endpoint, client, "POST", "/messages", context, body=message, status=202)
+    assert ask(endpoint, client, "POST", "/messages", context, body=message, status=202) == accepted
+    too_long = {"to": "everyone", "message": "a" * 131_072}
+    ask(endpoint, client, "POST", "/messages", context, body=too_long, status=413)
+    ask(endpoint, client, "GET", "/jobs/{job_id}", context, job_id=accepted["jobId"])
+    ask(endpoint, client, "GET", "/connections", context)
+    one, every = "/connections/{connection_id}", "/principals/{principal_id}/connections"
+    ask(endpoint, client, "GET", one, context, connection_id="closed")
+    ask(endpoint, client, "DELETE", one, context, connection_id="closed")
+    ask(endpoint, client, "DELETE", every, context, principal_id="nobody")
+
+
+def a_whole_life(endpoint: PolicedEndpoint, client: Client) -> None:
+    """Everything functions do; all connections are in a channel, for that is more to undo."""
+    let_people_in(endpoint, client)
+    leave_for_good = ("gone", "gone-later", "gone-as-well")
+    for connection_id in (*leave_for_good, CONNECTION_ID):
+        connect(endpoint, client, connection_id)
+        for action in ("join", "leave", "join"):
+            say(endpoint, client, connection_id, action=action, channel="news")
+    say(endpoint, client, CONNECTION_ID, action="whoami")
+    endpoint.gone.update(leave_for_good)
+    say(endpoint, client, CONNECTION_ID, action="sendmessage", message="a", to="connection:gone")
+    deliver_to_everyone(endpoint, client)
+    use_http(endpoint, client)
+    invoke(endpoint, client, "WebsocketDisconnect", disconnect_event())
+
+
+def connect(endpoint: PolicedEndpoint, client: Client, connection_id: str) -> None:
+    event = connect_event(ALICE)
+    event["requestContext"]["connectionId"] = connection_id
+    # A connection that is new is not taken for gone.
+    event["requestContext"]["connectedAt"] = int(time.time() - 60) * 1000
+    assert invoke(endpoint, client, "WebsocketConnect", event)["statusCode"] == 200
+
+
+def say(endpoint: PolicedEndpoint, client: Client, connection_id: str, **frame: str) -> None:
+    """Send a frame; nobody may be refused what it asks for."""
+    event = message_event(json.dumps(frame), connection_id=connection_id)
+    event["requestContext"]["authorizer"] |= ALICE
+    before = endpoint.answers(connection_id)
+    invoke(endpoint, client, "WebsocketMessage", event)
+    if connection_id not in endpoint.gone:
+        (answer,) = endpoint.answers(connection_id)[len(before) :]
+        assert json.loads(answer)["type"] == "reply"
+
+
+def deliver_to_everyone(endpoint: PolicedEndpoint, client: Client) -> None:
+    """Send to so many that most are left to the queue, and work that in two goes."""
     broadcast = mapped_message_event(json.dumps({"action": "sendmessage", "message": "hello"}))
     invoke(endpoint, client, "WebsocketMessage", broadcast)
-    invoke(endpoint, client, "WebsocketMessage", message_event('{"action": "whoami"}'))
-    invoke(endpoint, client, "WebsocketDisconnect", disconnect_event())
+    first = list(endpoint.queued)
+    bootstrap.services.cache_clear()
+    with endpoint.acting_as("WebsocketDeliver"):
+        event = client.events.generate_sqs_event([first[0]], "deliveries")
+        client._app.handler_map["websocket_deliver"](event, OutOfTime())
+    assert len(endpoint.queued) == len(first) + 1, "what was left is handed on"
+    for task in endpoint.queued:
+        event = client.events.generate_sqs_event([task], "deliveries")
+        invoke(endpoint, client, "WebsocketDeliver", event)
 
 
 def test_every_call_of_the_app_is_allowed_to_the_function_that_makes_it(
@@ -100,22 +254,32 @@ def test_every_call_of_the_app_is_allowed_to_the_function_that_makes_it(
     posted = {
         call.resource.rpartition("/")[2] for call in endpoint.calls if "POST" in call.resource
     }
-    assert posted == {"gone", CONNECTION_ID}
+    assert posted >= {"gone", "gone-later", "gone-as-well", CONNECTION_ID}
 
 
-def test_no_role_allows_an_action_that_its_function_never_takes(
+def test_no_role_allows_what_its_function_never_does(
     endpoint: PolicedEndpoint, client: Client, roles: dict[str, Statements]
 ) -> None:
     a_whole_life(endpoint, client)
-    taken = {(call.function, call.action) for call in endpoint.calls}
+    taken = {
+        (call.function, call.action, f"{key.partition('#')[0]}#*" if key else "")
+        for call in endpoint.calls
+        for key in call.leading_keys or ("",)
+    }
     allowed = {
-        (function, action)
+        (function, action, key)
         for function, statements in roles.items()
         for statement in statements
-        for action in strings(statement["Action"])
-        if not action.startswith("logs:")  # Lambda itself writes there
+        for action in set(strings(statement["Action"])) - OF_LAMBDA
+        for key in leading_keys(statement)
     }
     assert taken == allowed
+
+
+def leading_keys(statement: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of items a statement is about; one empty text for what has no items."""
+    condition = statement.get("Condition", {}).get("ForAllValues:StringLike", {})
+    return list(strings(condition.get("dynamodb:LeadingKeys", "")))
 
 
 def test_every_function_may_write_its_own_log_and_no_other(roles: dict[str, Statements]) -> None:

@@ -221,3 +221,15 @@ def test_a_queue_comes_after_the_one_for_its_dead_letters() -> None:
     )
     target = "arn:${Partition}:sqs:${Region}:${AccountId}:deliveries-dead-letters"
     assert queue["RedrivePolicy"] == {"deadLetterTargetArn": target, "maxReceiveCount": 3}
+
+
+def test_roles_are_told_of_items_that_only_some_stages_have() -> None:
+    assert api.definition(make_settings())["policy_names"] == {}
+    settings = make_settings(
+        authenticators=("api_key", "ticket"), delivery=DeliverySettings(queue_name="deliveries")
+    )
+    assert api.definition(settings)["policy_names"] == {
+        "ApiKeyItems": "key#",
+        "TicketItems": "ticket#",
+        "JobItems": "job#",
+    }

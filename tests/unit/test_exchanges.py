@@ -1,13 +1,17 @@
 """Many exchanges at once: each item ends once, in time, whatever the other side does."""
 
+import os
 import random
+import resource
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -639,3 +643,19 @@ def test_refusals_of_many_are_the_accounts_and_slow_down_all(plain_server: Fault
     exchanges = Exchanges(origin_of(plain_server), request, 20.0, Limits(backoff=backoff))
     assert statuses(dict(exchanges.run(items))) == [200] * 150
     assert refused < 5 * len(items)
+
+
+def test_kept_connections_are_used_again_where_thousands_of_files_are_open(
+    plain_server: FaultyServer,
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2048)), hard))
+    with ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(Path(os.devnull).open())
+        origin = origin_of(plain_server)
+        accepted = plain_server.accepted
+        for _ in range(3):
+            assert statuses(run(origin, named(*["ok"] * 10), sockets=4)) == [200] * 10
+        assert plain_server.accepted == accepted + 4
+        origin.close()

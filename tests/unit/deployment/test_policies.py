@@ -91,3 +91,37 @@ def test_chalice_fills_dynamic_names_and_leaves_other_braces() -> None:
     made = as_string_format("${ApiId}/{x}/${aws:username}/${Region}")
     assert made.template.format(deployment_names=NAMES) == "abc/{x}/${aws:username}/eu-west-1"
     assert made.variables == ["deployment_names"]
+
+
+def test_a_definition_can_name_things_that_only_some_stages_have() -> None:
+    statements = [statement("a", Condition={"Items": "${KeyItems}*"}), statement("b")]
+    document = {"Version": "2012-10-17", "Statement": statements}
+
+    def resources(**definition: Any) -> list[Any]:
+        blueprint = make_blueprint(make_definition(**definition))
+        values = policies.static_values(blueprint, "websocket_message", {})
+        filled = policies.fill(document, values, str)["Statement"]
+        return [(it["Resource"], it.get("Condition")) for it in filled]
+
+    assert resources() == [("b", None)]
+    named = resources(policy_names={"KeyItems": "key#"})
+    assert named == [("a", {"Items": "key#*"}), ("b", None)]
+
+
+@pytest.mark.parametrize(
+    ("value", "filled_in"),
+    [
+        ("${ApiId}", "abc"),
+        ("${Stage}", "api"),
+        ("wss://${ApiId}.host/${Stage}", "wss://abc.host/api"),
+        ("plain", "plain"),
+        ("", ""),
+        ("${HOME}/${ApiId}", "${HOME}/${ApiId}"),
+        ("{0} %s", "{0} %s"),
+    ],
+)
+def test_variables_get_what_only_the_deployment_knows(value: str, filled_in: str) -> None:
+    found = policies.fill_variables(
+        {"A": value}, "api", lambda text: policies.substitute(text, NAMES)
+    )
+    assert found["A"] == filled_in
