@@ -5,6 +5,7 @@ asked for anyway, never what is read.
 """
 
 import base64
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from chalicelib.reading import Place
 
 # A page may take that many reads: expired members and empty shards fill none.
 MAX_READS = 64
-_MAX_CURSOR = 2048
+MAX_CURSOR = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,20 @@ def read_page(
     return AudiencePage(tuple(found), _cursor(audience, (shard, start)))
 
 
+def _name(audience: Audience) -> str:
+    """Name an audience shortly: a principal may have a kilobyte of a name."""
+    return hashlib.sha256(str(audience).encode()).hexdigest()[:16]
+
+
 def _cursor(audience: Audience, place: Place) -> str:
-    text = json.dumps([str(audience), *place], separators=(",", ":"))
+    text = json.dumps([_name(audience), *place], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _place(cursor: str, audience: Audience, shards: int) -> Place:
     match _decoded(cursor):
         case [str(name), int(shard), str() | None as start] if (
-            name == str(audience)
+            name == _name(audience)
             and type(shard) is int
             and 0 <= shard < shards
             and (start is None or _is_connection_id(start))
@@ -66,7 +72,7 @@ def _place(cursor: str, audience: Audience, shards: int) -> Place:
 
 
 def _decoded(cursor: str) -> object:
-    if len(cursor) > _MAX_CURSOR or not cursor.isascii():
+    if len(cursor) > MAX_CURSOR or not cursor.isascii():
         return None
     try:
         value: object = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

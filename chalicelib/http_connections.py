@@ -22,6 +22,7 @@ from chalicelib.errors import (
     ClientError,
     ConnectionGone,
     LimitExceeded,
+    NotAConnectionId,
     PortcullisError,
     ServiceUnavailable,
 )
@@ -79,7 +80,7 @@ class Operator:
         connection_id = _connection_id(call)
         known = self.connections.get(connection_id, self.now())
         status: ConnectionStatus | None = None
-        with suppress(ConnectionGone):
+        with suppress(ConnectionGone, NotAConnectionId):
             status = self.management_api.get_connection(connection_id)
         if known is None and status is None:
             raise _no_connection()
@@ -142,7 +143,7 @@ class Operator:
             with suppress(LimitExceeded, ServiceUnavailable):  # who does not read is closed too
                 self.management_api.post_to_connection(connection_id, CLOSING_FRAME)
             self.management_api.delete_connection(connection_id)
-        except ConnectionGone:
+        except (ConnectionGone, NotAConnectionId):
             return False
         return True
 

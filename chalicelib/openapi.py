@@ -9,6 +9,7 @@ from typing import Any
 from chalicelib import __version__
 from chalicelib.actions import MAX_ID_CHARACTERS, MAX_ID_NUMBER
 from chalicelib.broadcast import Outcome
+from chalicelib.connection_pages import MAX_CURSOR
 from chalicelib.http_answers import STATUSES
 from chalicelib.http_connections import DEFAULT_PAGE, MAX_PAGE
 from chalicelib.http_publishing import MAX_BATCH
@@ -121,7 +122,7 @@ def _paths() -> Schema:
                         "type": "integer", "minimum": 1, "maximum": MAX_PAGE,
                         "default": DEFAULT_PAGE,
                     }),
-                    _query("cursor", {"type": "string", "maxLength": 2048}),
+                    _query("cursor", {**_TEXT, "maxLength": MAX_CURSOR}),
                 ],
             )
         },

@@ -1,6 +1,7 @@
 """Pages of audiences, and cursors that nobody has to be trusted with."""
 
 import base64
+import hashlib
 import json
 from contextlib import suppress
 from typing import Any
@@ -71,18 +72,37 @@ class Spying(InMemoryConnectionRepository):
         return super().read(audience, shard, start, limit, now)
 
 
+def test_the_longest_names_have_cursors_that_are_taken() -> None:
+    audience = Audience.parse("principal:" + "日" * 341)
+    connections = InMemoryConnectionRepository()
+    for number in range(3):
+        connections.add(make_connection("x" * 127 + str(number), audience.name))
+    cursor = None
+    for _ in range(3):
+        page = read_page(connections, audience, cursor, 1, NOW)
+        assert len(page.members) == 1
+        cursor = page.cursor
+    assert cursor is None or read_page(connections, audience, cursor, 1, NOW).members == ()
+
+
+def named(audience: str) -> str:
+    return hashlib.sha256(audience.encode()).hexdigest()[:16]
+
+
 def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
+EVERYONE_NAMED = named("everyone")
 FORGED = {
-    "another audience": encoded(["principal:bob", 0, None]),
-    "a shard that is none": encoded(["everyone", 2, None]),
-    "a negative shard": encoded(["everyone", -1, None]),
-    "a shard that is no number": encoded(["everyone", True, None]),
-    "a half shard": encoded(["everyone", 0.5, None]),
-    "a place that is no id": encoded(["everyone", 0, "a#b"]),
-    "a list too long": encoded(["everyone", 0, None, None]),
+    "an audience by its name": encoded(["everyone", 0, None]),
+    "another audience": encoded([named("principal:bob"), 0, None]),
+    "a shard that is none": encoded([EVERYONE_NAMED, 2, None]),
+    "a negative shard": encoded([EVERYONE_NAMED, -1, None]),
+    "a shard that is no number": encoded([EVERYONE_NAMED, True, None]),
+    "a half shard": encoded([EVERYONE_NAMED, 0.5, None]),
+    "a place that is no id": encoded([EVERYONE_NAMED, 0, "a#b"]),
+    "a list too long": encoded([EVERYONE_NAMED, 0, None, None]),
     "an object": encoded({"pk": {"S": "keys"}}),
     "no JSON": base64.urlsafe_b64encode(b"{").decode(),
     "no base64": "!",
@@ -109,6 +129,11 @@ def test_no_cursor_reads_beyond_the_audience(value: object) -> None:
     with suppress(ClientError):
         read_page(connections, EVERYONE, cursor, 10, NOW)
     assert {name for name, *_ in connections.asked} <= {"everyone"}
+
+
+def test_what_is_forged_above_differs_from_a_good_one_in_one_thing_only() -> None:
+    cursor = encoded([EVERYONE_NAMED, 1, "abc"])
+    assert read_page(Spying(), EVERYONE, cursor, 10, NOW).members == ()
 
 
 def test_a_connection_is_an_audience_of_one() -> None:

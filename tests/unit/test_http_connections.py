@@ -8,7 +8,13 @@ from urllib.parse import quote
 import pytest
 
 from chalicelib.broadcast import MIN_STALE_AGE_SECONDS
-from chalicelib.errors import ClientError, ConnectionGone, LimitExceeded, ServiceUnavailable
+from chalicelib.errors import (
+    ClientError,
+    ConnectionGone,
+    LimitExceeded,
+    NotAConnectionId,
+    ServiceUnavailable,
+)
 from chalicelib.http_connections import CLOSING_FRAME, Operator
 from chalicelib.http_requests import Call
 from tests.factories import NOW, make_connection
@@ -103,6 +109,13 @@ def test_nothing_is_forgotten_where_nothing_could_be_closed(desk: Desk) -> None:
 def test_what_can_be_no_id_is_asked_of_nobody(desk: Desk, name: str) -> None:
     assert desk.refusal(name) == "not_found"
     assert not desk.api.posts
+
+
+def test_an_id_that_gateway_cannot_read_is_that_of_nobody(desk: Desk) -> None:
+    desk.api.fail("00", NotAConnectionId("400"))
+    assert desk.refusal("00") == "not_found"
+    with pytest.raises(ClientError, match="not_found"):
+        desk.operator.get(Call("", path={"connection_id": "00"}))
 
 
 def test_all_of_a_principal_are_closed_and_nobody_else(desk: Desk) -> None:
