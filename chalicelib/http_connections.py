@@ -35,8 +35,8 @@ DEFAULT_PAGE = 100
 CLOSING_FRAME = encode(
     {
         "type": "closing",
-        "code": "disconnected",
-        "reason": "An operator has closed this connection.",
+        "code": 4410,
+        "reason": "disconnected",
     }
 )
 # Of the time there is; the rest is for what has begun.

@@ -259,7 +259,7 @@ def test_who_is_disconnected_is_told_why_and_forgotten(
     assert reply.body == {"connectionId": connection_id, "closed": True}
     conforms(case, reply)
     closing = json.loads(client.recv())
-    assert (closing["type"], closing["code"]) == ("closing", "disconnected")
+    assert closing == {"type": "closing", "code": 4410, "reason": "disconnected"}
     opcode, data = client.recv_data()
     assert (opcode, data[:2]) == (8, (1000).to_bytes(2, "big"))
     eventually(lambda: ask(host, "GET", path).status == 404)

@@ -33,6 +33,8 @@ CHECKS = [
 ]
 # A URL or headers too long for any route.
 OF_GATEWAY = (414, 431)
+NO_HTTP = b'{"message": "Bad Request"}'
+"""Said of bytes that are no HTTP: a generated header may be that."""
 BOUNDED = settings(
     max_examples=40,
     deadline=None,
@@ -68,6 +70,6 @@ def test_whatever_is_asked_is_answered_as_described(
 ) -> None:
     url = f"http://{app.gateway.address}"
     response = case.call(base_url=url, headers=BEARER, session=session)
-    if response.status_code in OF_GATEWAY:
+    if response.status_code in OF_GATEWAY or response.content == NO_HTTP:
         return
     case.validate_response(response, checks=CHECKS)
