@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib.http_answers import STATUSES
+from chalicelib.http_routes import ROUTE_SCOPES, route_name
 from tests.client_process import run
-from tests.gateway_process import GatewayProcess
+from tests.gateway_process import ROOT, GatewayProcess
+from tests.http_hosts import OverTheNetwork
 from wsclient.errors import ExitCode
 
 
@@ -64,6 +69,8 @@ def test_connections_are_listed_shown_and_closed(gateway: GatewayProcess, client
     (closed,) = answers(admin(gateway, "disconnect", "--principal", "client"))
     assert closed["closed"] >= 3
     assert answers(admin(gateway, "connections", "--to", "principal:client")) == []
+    for each in others:
+        each.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -117,3 +124,35 @@ def test_a_stage_is_asked_where_it_was_deployed(gateway: GatewayProcess, tmp_pat
     assert done.returncode == 0
     (deployed / "dev.json").write_text("{}")
     assert "names no HTTP API" in run("admin", "connections", *there).stderr
+
+
+PAGE = (ROOT / "docs" / "http-api.md").read_text()
+
+
+@pytest.mark.parametrize("line", re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[0].splitlines())
+def test_the_commands_of_the_page_do_what_it_says(gateway: GatewayProcess, line: str) -> None:
+    program, *arguments = shlex.split(line)
+    assert program == ".venv/bin/python"
+    assert arguments[:2] == ["-m", "wsclient"]
+    done = run(*arguments[2:], variables={"WSCLIENT_HTTP_URL": gateway.http_url})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_request_of_the_page_is_answered(gateway: GatewayProcess) -> None:
+    (request,) = re.findall(r"```http\n(.*?)```", PAGE, re.DOTALL)
+    head, _, body = request.partition("\n\n")
+    first, *lines = head.splitlines()
+    method, path, _ = first.split()
+    headers = dict(line.split(": ", 1) for line in lines)
+    reply = OverTheNetwork(gateway.http_url.removeprefix("http://")).ask(
+        method, path, body.encode(), headers
+    )
+    assert reply.status == 200
+
+
+def test_the_page_lists_the_routes_and_the_codes_there_are() -> None:
+    routes = re.findall(r"^\| `([A-Z]+) (/[^?`]*)[^`]*` \| (?:`(\w+)`|none) \|", PAGE, re.MULTILINE)
+    described = {route_name(method, path): scope for method, path, scope in routes}
+    assert {route: scope for route, scope in described.items() if scope} == ROUTE_SCOPES
+    table = PAGE[PAGE.index("| status | codes |") :].partition("\n\n")[0]
+    assert set(re.findall(r"`([a-z_]+)`", table)) == set(STATUSES)
