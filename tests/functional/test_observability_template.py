@@ -65,6 +65,7 @@ def test_every_function_is_watched_by_the_name_cloudformation_gives_it(
         dimension["Value"]["Fn::Sub"]
         for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
         for dimension in alarm["Properties"]["Dimensions"]
+        if dimension["Name"] == "FunctionName"
     }
     functions = of_type(resources, "AWS::Serverless::Function")
     assert watched == {f"${{{name}}}" for name in functions}

@@ -44,7 +44,11 @@ def test_as_a_bearer_token_it_is_the_same() -> None:
     assert bearer.authenticate(request) is not None
 
 
-@pytest.mark.parametrize("text", ["", "abc", "a.b.c", TEXT.removeprefix("pk_"), TEXT.upper()])
+@pytest.mark.parametrize(
+    "text",
+    ["", "abc", "a.b.c", TEXT.removeprefix("pk_"), TEXT.upper()],
+    ids=["nothing", "a word", "a token", "no prefix", "in capitals"],  # keys are never the same
+)
 def test_without_anything_like_a_key_the_next_authenticator_is_asked(text: str) -> None:
     request = authorizer_request(headers=[("x-api-key", text)])
     assert authenticator().authenticate(request) is None
