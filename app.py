@@ -180,7 +180,7 @@ def one_shape_for_errors(event: Any, get_response: Callable[[Any], Any]) -> Resp
     """Write Chalice's own errors as all others are, and let pages of other origins read them."""
     response: Response = get_response(event)
     if response.status_code >= 400:
-        if not (isinstance(response.body, dict) and "error" in response.body):
+        if isinstance(response.body, dict) and response.body.keys() == {"Code", "Message"}:
             answer = answer_with_status(response.status_code)
             response.body = answer.body
             response.headers = {**answer.headers, **response.headers}
