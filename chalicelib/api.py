@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from chalicelib.credential_settings import TICKET_PARAMETER
+from chalicelib.gateway_responses import gateway_responses
 from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
 AUTHORIZER_FUNCTION = "websocket_authorizer"
@@ -62,6 +63,7 @@ class ApiDefinition(TypedDict):
     stage_variables: dict[str, str]
     tables: list[dict[str, Any]]
     queues: list[dict[str, Any]]
+    gateway_responses: dict[str, Any]
     policy_names: dict[str, str]
     example: ExampleDefinition
 
@@ -77,6 +79,7 @@ def definition(settings: Settings) -> ApiDefinition:
         stage_variables=dict(settings.stage_variables),
         tables=[connection_table(settings.table_name)],
         queues=delivery_queues(settings.delivery.queue_name),
+        gateway_responses=gateway_responses(settings.cors_allow_origin),
         policy_names=_policy_names(settings),
         example=_example(settings),
     )

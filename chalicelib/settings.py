@@ -15,6 +15,7 @@ from chalicelib.credential_settings import (
     JwtSettings,
     Place,
     read_allowed_origins,
+    read_cors,
     read_jwt,
     read_places,
     read_scopes,
@@ -95,6 +96,10 @@ class Settings:
     websocket_url: str | None = None
     console: bool = False
     """Whether ``GET /`` answers with the page to try the API with."""
+    cors_allow_origin: str | None = "*"
+    """None for nobody's pages."""
+    websocket_api_id: str | None = None
+    websocket_stage: str | None = None
     principal_id: str = "client"
     connection_ttl: int = 7200
     everyone_shards: int = 16
@@ -143,6 +148,9 @@ class Settings:
             ticket_seconds=reader.count("TICKET_SECONDS", 30, most=300),
             websocket_url=_websocket_url(reader),
             console=console,
+            cors_allow_origin=read_cors(reader),
+            websocket_api_id=reader.optional("WEBSOCKET_API_ID"),
+            websocket_stage=reader.optional("WEBSOCKET_STAGE"),
             principal_id=reader.optional("PRINCIPAL_ID") or "client",
             connection_ttl=reader.count("CONNECTION_TTL_SECONDS", 7200, most=604_800),
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.

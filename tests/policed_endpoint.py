@@ -84,9 +84,11 @@ class PolicedEndpoint:
         allowed = all(call.allowed for call in calls)
         service = calls[0].action.partition(":")[0]
         if service == "execute-api":
-            self.posts.append((calls[0].resource.rpartition("/")[2], request.body))
-            gone = calls[0].resource.rpartition("/")[2] in self.gone
-            return (403 if not allowed else 410 if gone else 200), b""
+            connection_id = calls[0].resource.rpartition("/")[2]
+            if request.method == "POST":
+                self.posts.append((connection_id, request.body))
+            status = 403 if not allowed else 410 if connection_id in self.gone else 200
+            return status, b"{}" if request.method == "GET" else b""
         if not allowed:
             return 400, b'{"__type": "AccessDeniedException", "message": "not authorized"}'
         if service == "ssm":
@@ -117,6 +119,7 @@ class PolicedEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
+    method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
@@ -131,7 +134,8 @@ class _Request:
         if service == "execute-api":
             match = _MANAGEMENT.fullmatch(unquote(self.path))
             assert match is not None
-            resource = f"{prefix}{match['api']}/{match['stage']}/POST/@connections/{match['id']}"
+            stage, name = f"{match['api']}/{match['stage']}", match["id"]
+            resource = f"{prefix}{stage}/{self.method}/@connections/{name}"
             return [("execute-api:ManageConnections", resource, None)]
         operation = self.headers["x-amz-target"].rpartition(".")[2]
         payload = json.loads(self.body)
@@ -182,9 +186,18 @@ class _Handler(BaseHTTPRequestHandler):
     endpoint: PolicedEndpoint
 
     def do_POST(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status, answer = self.endpoint.answer(_Request(self.path, headers, body))
+        status, answer = self.endpoint.answer(_Request(self.command, self.path, headers, body))
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(answer)))

@@ -16,6 +16,7 @@ from tests.fakes import (
     Clock,
     FakeManagementAPI,
     InMemoryConnectionRepository,
+    InMemoryIdempotency,
     InMemoryJobStore,
     InMemoryKeys,
     InMemoryTickets,
@@ -41,5 +42,8 @@ def make_services(executor: Executor, settings: Settings | None = None, **change
         "report": no_report,
         "job_store": InMemoryJobStore(),
         "queue": None,
+        "idempotency": InMemoryIdempotency(),
+        "table_answers": lambda: True,
+        "websocket_api": lambda: ("abcdef1234", "api"),
     }
     return Services(**(known | changes))

@@ -101,8 +101,11 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
     package: Package,
 ) -> None:
     for function in package.functions():
-        variables = function["Environment"]["Variables"]
+        variables = dict(function["Environment"]["Variables"])
         assert variables.pop("CONSOLE", "off") == ("on" if variables["STAGE"] == "dev" else "off")
+        if function["Handler"] == "app.app":  # no event of the WebSocket API tells it
+            assert variables.pop("WEBSOCKET_API_ID") == {"Fn::Sub": "${WebsocketAPI}"}
+            assert variables.pop("WEBSOCKET_STAGE") == "api"
         assert set(variables) == {
             "STAGE",
             "TABLE_NAME",

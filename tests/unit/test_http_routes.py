@@ -8,7 +8,21 @@ from chalicelib.scopes import Scopes
 
 @pytest.mark.parametrize(
     ("scopes", "routes"),
-    [("connect", ["POST/tickets"]), ("", []), ("sendmessage publish admin", [])],
+    [
+        ("connect", ["POST/tickets"]),
+        ("", []),
+        ("sendmessage sendmessage:channel:* join:*", []),
+        ("publish", ["POST/messages", "POST/messages/batch", "GET/jobs/*"]),
+        (
+            "admin",
+            [
+                "GET/connections",
+                "GET/connections/*",
+                "DELETE/connections/*",
+                "DELETE/principals/*/connections",
+            ],
+        ),
+    ],
 )
 def test_the_routes_a_principal_may_call_follow_from_its_scopes(
     scopes: str, routes: list[str]
