@@ -8,37 +8,37 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from chalice.app import (
     AuthRequest,
-    BadRequestError,
     Chalice,
     CloudWatchEvent,
-    ForbiddenError,
-    NotFoundError,
+    CORSConfig,
     Rate,
     Request,
     Response,
     SQSEvent,
-    UnauthorizedError,
     WebsocketEvent,
 )
 
-from chalicelib import __version__, bootstrap
+from chalicelib import bootstrap, http_publishing
 from chalicelib.arrivals import STATUS
 from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
 from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
+from chalicelib.console import console_page
 from chalicelib.decisions import counts_line, decision_line, source_ip
-from chalicelib.errors import ClientError, ConnectionGone, Forbidden, Unauthorized
-from chalicelib.http_routes import ROUTE_SCOPES, callable_routes
+from chalicelib.errors import ConnectionGone, Forbidden, PortcullisError, Unauthorized
+from chalicelib.http_answers import Answer, answer_to, answer_with_status, health_answer
+from chalicelib.http_requests import Call, not_found
+from chalicelib.http_routes import ROUTE_SCOPES, callable_routes, route_name
 from chalicelib.jobs import Task
 from chalicelib.messages import IncomingMessage
-from chalicelib.operators import named_principal
+from chalicelib.operators import allow, revoke
 from chalicelib.policy import (
     AuthorizerResponse,
     MethodArn,
@@ -49,8 +49,6 @@ from chalicelib.whole_requests import WholeRequest, see_whole_requests
 
 # How long API Gateway may answer for the authorizer; a view checks what may have ended meanwhile.
 HTTP_AUTHORIZER_SECONDS = 60
-# How long whoever revokes waits for connections to be closed; they are silent before that.
-REVOKING_SECONDS = 5.0
 
 if TYPE_CHECKING:
     from chalicelib.api import ApiDefinition
@@ -58,6 +56,17 @@ if TYPE_CHECKING:
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
 app.log.setLevel(logging.INFO)
+
+
+def _cors(allow_origin: str | None) -> CORSConfig | None:
+    if allow_origin is None:
+        return None
+    exposed = ["Retry-After", "Idempotency-Replayed"]
+    return CORSConfig(allow_origin, ["Idempotency-Key"], exposed, max_age=600)
+
+
+# Chalice writes preflights from it when it plans, so it must be known at import.
+CORS = _cors(bootstrap.cors_allow_origin())
 
 
 def websocket_api_definition() -> ApiDefinition:
@@ -200,71 +209,167 @@ if (_queue := bootstrap.queue_and_workers()) is not None:
     )(websocket_deliver)
 
 
-@app.route("/tickets", methods=["POST"], authorizer=http_authorizer, cors=True)
+@app.middleware("http")
+def one_shape_for_errors(event: Any, get_response: Callable[[Any], Any]) -> Response:
+    """Write Chalice's own errors as all others are, and let pages of other origins read them."""
+    response: Response = get_response(event)
+    if response.status_code >= 400:
+        if isinstance(response.body, dict) and response.body.keys() == {"Code", "Message"}:
+            answer = answer_with_status(response.status_code)
+            response.body = answer.body
+            response.headers = {**answer.headers, **response.headers}
+        cors_headers = {} if CORS is None else CORS.get_access_control_headers()
+        response.headers = {**cors_headers, **response.headers}
+    return response
+
+
+@app.route("/tickets", methods=["POST"], authorizer=http_authorizer, cors=CORS)
 def create_ticket() -> Response:
     """Give whoever has a credential a ticket to put into the WebSocket's URL."""
     settings, services = bootstrap.settings(), bootstrap.services()
-    if "ticket" not in settings.authenticators:
-        raise NotFoundError("This stage gives out no tickets.")
-    request = cast(Request, app.current_request)
-    principal = Principal.from_context(request.context.get("authorizer"))
-    applicant = Applicant(principal, request.headers.get("origin"), services.allowed_origins)
-    log = partial(_log, "ticket", source_ip=source_ip(request.context))
-    try:
+
+    def issue_ticket(call: Call) -> Answer:
+        if "ticket" not in settings.authenticators:
+            raise not_found("This stage gives out no tickets.")
+        origin = call.headers.get("origin")
+        applicant = Applicant(call.principal, origin, services.allowed_origins)
         issued = issue(services.tickets, applicant, services.now(), settings.ticket_seconds)
-    except Unauthorized as refusal:
-        log(refusal.reason)
-        raise UnauthorizedError("The credential has ended.") from None
-    except Forbidden as refusal:
-        log(refusal.reason, refusal.principal_id)
-        raise ForbiddenError("Not from this origin.") from None
-    log("ok", issued.principal_id)
-    body = issued.to_dict(settings.websocket_url)
-    return Response(body, headers={"Cache-Control": "no-store"})
+        return Answer(200, issued.to_dict(settings.websocket_url), {"Cache-Control": "no-store"})
+
+    return _answer("ticket", issue_ticket)
 
 
-@app.route("/principals/revoke", methods=["POST"], authorizer=http_authorizer)
-def revoke_principal() -> dict[str, Any]:
+@app.route("/", content_types=[])
+def console() -> Response:
+    """Serve the page to try the API with, where a stage has it switched on."""
+    page = console_page(bootstrap.settings())
+    if page is None:
+        error = {"code": "not_found", "message": "This stage has no console."}
+        return Response({"error": error}, status_code=404)
+    return Response(page.body, headers=dict(page.headers))
+
+
+@app.route("/principals/revoke", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+def revoke_principal() -> Response:
     """Keep a principal out, and close the connections it has."""
-    principal_id = _principal_to_manage("revoke")
-    revoked = bootstrap.services().revoker().revoke(principal_id, REVOKING_SECONDS)
-    return revoked.to_dict()
+    return _answer("revoke", lambda call: revoke(bootstrap.services().revoker(), call))
 
 
-@app.route("/principals/allow", methods=["POST"], authorizer=http_authorizer)
-def allow_principal() -> dict[str, Any]:
+@app.route("/principals/allow", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+def allow_principal() -> Response:
     """Let a principal in again, with whatever credential it has."""
-    principal_id = _principal_to_manage("allow")
-    bootstrap.services().revocations.allow(principal_id)
-    return {"principal": principal_id}
+    return _answer("allow", lambda call: allow(bootstrap.services().revocations, call))
 
 
-@app.route("/health")
-def health() -> dict[str, str]:
-    """Say that the app is up; asks nothing of the database."""
-    return {"status": "ok", "stage": bootstrap.settings().stage, "version": __version__}
+@app.route("/messages", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+def post_message() -> Response:
+    """Send a message to an audience."""
+    return _answer("publish", lambda call: _publisher(call).post(call))
 
 
-def _principal_to_manage(decision: str) -> str:
-    """Return whom an operator names; in the body, for a path may not hold any name."""
-    request = cast(Request, app.current_request)
+@app.route("/messages/batch", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+def post_messages() -> Response:
+    """Send several messages."""
+    return _answer("publish_batch", lambda call: _publisher(call).post_batch(call))
+
+
+@app.route("/jobs/{job_id}", authorizer=http_authorizer, cors=CORS, content_types=[])
+def get_job(job_id: str) -> Response:
+    """Say what has come of a message that a job delivers."""
     services = bootstrap.services()
-    operator = Principal.from_context(request.context.get("authorizer"))
-    log = partial(_log, decision, source_ip=source_ip(request.context))
-    if operator is None or operator.expires_at <= services.now():
-        log("expired_credential")
-        raise UnauthorizedError("The credential has ended.")
-    # API Gateway may have kept what the authorizer said before the operator was revoked.
-    if services.keeps_out(operator):
-        log("revoked", operator.principal_id)
-        raise ForbiddenError("This principal is revoked.")
+    store = None if services.queue is None else services.job_store
+    return _answer("get_job", lambda call: http_publishing.get_job(store, call))
+
+
+@app.route("/connections", authorizer=http_authorizer, cors=CORS, content_types=[])
+def list_connections() -> Response:
+    """List the connections of an audience."""
+    return _answer("list_connections", lambda call: bootstrap.services().operator().list(call))
+
+
+@app.route("/connections/{connection_id}", authorizer=http_authorizer, cors=CORS, content_types=[])
+def get_connection(connection_id: str) -> Response:
+    """Say what is known of a connection."""
+    return _answer("get_connection", lambda call: bootstrap.services().operator().get(call))
+
+
+@app.route(
+    "/connections/{connection_id}",
+    methods=["DELETE"],
+    authorizer=http_authorizer,
+    cors=CORS,
+    content_types=[],
+)
+def delete_connection(connection_id: str) -> Response:
+    """Close a connection."""
+    return _answer("disconnect", lambda call: bootstrap.services().operator().delete(call))
+
+
+@app.route(
+    "/principals/{principal_id}/connections",
+    methods=["DELETE"],
+    authorizer=http_authorizer,
+    cors=CORS,
+    content_types=[],
+)
+def delete_connections(principal_id: str) -> Response:
+    """Close every connection of a principal."""
+    return _answer("disconnect_all", lambda call: bootstrap.services().operator().delete_all(call))
+
+
+@app.route("/health", cors=CORS, content_types=[])
+def health() -> Response:
+    """Say what runs here, and whether its table answers."""
+    answers = bootstrap.services().table_answers()
+    answer = health_answer(bootstrap.settings().stage, table_answers=answers)
+    return Response(dict(answer.body), dict(answer.headers), answer.status)
+
+
+@app.route("/openapi.json", cors=CORS, content_types=[])
+def openapi_document() -> Response:
+    """Describe this API."""
+    from chalicelib import openapi  # noqa: PLC0415  for those who ask
+
+    path = str(cast(Request, app.current_request).context.get("path", ""))
+    document = openapi.document(path.removesuffix("/openapi.json"))
+    return Response(document, {"Cache-Control": "max-age=300"})
+
+
+def _publisher(call: Call) -> http_publishing.Publisher:
+    principal_id = call.principal.principal_id if call.principal else ""
+    return bootstrap.services().publisher(principal_id)
+
+
+def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
+    """Read the request, see that its caller may ask it, and answer; faults of ours are raised."""
+    call = _call(cast(Request, app.current_request))
     try:
-        principal_id = named_principal(cast(bytes, request.raw_body))
-    except ClientError as error:
-        log(error.code, operator.principal_id)
-        raise BadRequestError(error.message) from None
-    log("ok", operator.principal_id, of=principal_id)
-    return principal_id
+        scope, services = ROUTE_SCOPES[call.route], bootstrap.services()
+        caller = call.caller(scope, services.now())
+        # API Gateway may have kept what the authorizer said before an operator was revoked.
+        if scope == "admin" and services.keeps_out(caller):
+            raise Forbidden("revoked", caller.principal_id)
+        answer = view(call)
+    except PortcullisError as problem:
+        answer = answer_to(problem)
+    principal_id = call.principal.principal_id if call.principal else None
+    _log(operation, answer.outcome, principal_id, source_ip=call.source_ip)
+    return Response(dict(answer.body), dict(answer.headers), answer.status)
+
+
+def _call(request: Request) -> Call:
+    query = request.query_params
+    context: Any = request.lambda_context
+    return Call(
+        route=route_name(request.method, request.path),
+        principal=Principal.from_context(request.context.get("authorizer")),
+        body=cast(bytes, request.raw_body),
+        headers=dict(request.headers),
+        query={} if query is None else {name: query.getlist(name) for name in query},
+        path=request.uri_params or {},
+        seconds=bootstrap.http_seconds(context.get_remaining_time_in_millis()),
+        source_ip=source_ip(request.context),
+    )
 
 
 def _subprotocol(event: WebsocketEvent) -> dict[str, str | list[str]]:

@@ -1,6 +1,6 @@
 """What clients may ask for: the fields of a frame become a command, or the sender's fault. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from chalicelib.connections import Audience
@@ -73,7 +73,7 @@ def parse_id(fields: Fields) -> FrameId:
 
 def parse_command(fields: Fields, route_key: str) -> Command:
     """Read a command; a route of its own accepts only the action it is named after."""
-    action = _required_text(fields, "action")
+    action = required_text(fields, "action")
     parse = _ACTIONS.get(action)
     if parse is None:
         raise ClientError("unknown_action", f"The actions are: {', '.join(_ACTIONS)}.")
@@ -84,7 +84,7 @@ def parse_command(fields: Fields, route_key: str) -> Command:
 
 def _send_message(fields: Fields) -> Command:
     _only(fields, {"message", "to"})
-    message = _required_text(fields, "message")
+    message = required_text(fields, "message")
     to = _text("to", fields.get("to", "everyone"))
     try:
         return SendMessage(message, Audience.parse(to))
@@ -102,7 +102,7 @@ def _leave(fields: Fields) -> Command:
 
 def _channel(fields: Fields) -> Audience:
     _only(fields, {"channel"})
-    name = _required_text(fields, "channel")
+    name = required_text(fields, "channel")
     try:
         return Audience.parse(f"channel:{name}")
     except ValueError:
@@ -111,7 +111,7 @@ def _channel(fields: Fields) -> Audience:
 
 def _authenticate(fields: Fields) -> Command:
     _only(fields, {"token"})
-    return Authenticate(_required_text(fields, "token"))
+    return Authenticate(required_text(fields, "token"))
 
 
 def _who_am_i(fields: Fields) -> Command:
@@ -135,12 +135,17 @@ _ACTIONS: Mapping[str, Callable[[Fields], Command]] = {
 
 
 def _only(fields: Fields, names: Iterable[str]) -> None:
-    if fields.keys() - {"action", "id", *names}:
-        allowed = ", ".join(sorted(("action", "id", *names)))
-        raise ClientError("unknown_field", f"The fields are: {allowed}.")
+    only_fields(fields, ("action", "id", *names))
 
 
-def _required_text(fields: Fields, name: str) -> str:
+def only_fields(fields: Fields, names: Collection[str]) -> None:
+    """Refuse fields of other names."""
+    if fields.keys() - set(names):
+        raise ClientError("unknown_field", f"The fields are: {', '.join(sorted(names))}.")
+
+
+def required_text(fields: Fields, name: str) -> str:
+    """Return a field that must be there and be a text."""
     if name not in fields:
         raise ClientError("missing_field", f"{name} is missing.")
     return _text(name, fields[name])

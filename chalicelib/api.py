@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from chalicelib.credential_settings import TICKET_PARAMETER
+from chalicelib.gateway_responses import gateway_responses
 from chalicelib.settings import DEMONSTRATION_VALUES, Settings
 
 AUTHORIZER_FUNCTION = "websocket_authorizer"
@@ -38,11 +39,15 @@ class RouteDefinition(TypedDict):
 
 
 class ExampleDefinition(TypedDict):
-    """What to show a newcomer: parameters that let a client in, and a message to send."""
+    """What to show a newcomer: parameters that let a client in, and a message to send.
+
+    ``page`` is the path of a page to try the API with, empty where there is none.
+    """
 
     headers: dict[str, str]
     query: dict[str, str]
     message: dict[str, str]
+    page: str
 
 
 class ApiDefinition(TypedDict):
@@ -58,6 +63,7 @@ class ApiDefinition(TypedDict):
     stage_variables: dict[str, str]
     tables: list[dict[str, Any]]
     queues: list[dict[str, Any]]
+    gateway_responses: dict[str, Any]
     policy_names: dict[str, str]
     example: ExampleDefinition
 
@@ -73,6 +79,7 @@ def definition(settings: Settings) -> ApiDefinition:
         stage_variables=dict(settings.stage_variables),
         tables=[connection_table(settings.table_name)],
         queues=delivery_queues(settings.delivery.queue_name),
+        gateway_responses=gateway_responses(settings.cors_allow_origin),
         policy_names=_policy_names(settings),
         example=_example(settings),
     )
@@ -196,6 +203,7 @@ def _example(settings: Settings) -> ExampleDefinition:
         headers=_demonstration_values(headers),
         query=_demonstration_values(query),
         message={"action": "sendmessage", "message": "hello"},
+        page="/" if settings.console else "",
     )
 
 

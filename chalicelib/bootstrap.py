@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,17 +23,23 @@ from chalicelib.broadcast import Broadcaster, ManagementAPI, Report, Sending
 from chalicelib.closing import Closer
 from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import Audience, ConnectionRepository
+from chalicelib.credential_settings import read_cors
 from chalicelib.credential_store import DynamoDBKeys, DynamoDBTickets
 from chalicelib.delivery_settings import DeliverySettings
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.gate import Gate
+from chalicelib.health import TableHealth
+from chalicelib.http_connections import Operator
+from chalicelib.http_publishing import Publisher
+from chalicelib.idempotency import IdempotencyStore
+from chalicelib.idempotency_table import DynamoDBIdempotency
 from chalicelib.job_table import DynamoDBJobStore
 from chalicelib.jobs import JobQueue, JobStore, TaskQueue, Worker
 from chalicelib.limit_settings import LimitSettings
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
-from chalicelib.messages import Router
+from chalicelib.messages import Broadcast, Router
 from chalicelib.metrics import DeliveryMetrics
 from chalicelib.rate_table import DynamoDBRates
 from chalicelib.rates import RateLimiter, RateStore
@@ -59,6 +66,9 @@ MAX_BUDGET = 25.0
 BROADCAST_SHARE = 0.7
 # Each reads a shard of an audience or forgets a stale connection; posts need no threads.
 THREADS = 16
+# What API Gateway calls an API, and a stage: never a name that was to be filled in.
+_API_ID = re.compile(r"[a-z0-9]{1,32}")
+_API_STAGE = re.compile(r"[A-Za-z0-9_-]{1,128}|\$default")
 
 
 _logger = logging.getLogger(__name__)
@@ -97,6 +107,11 @@ class Services:
     queue: TaskQueue | None
     """None where no queue is set."""
 
+    idempotency: IdempotencyStore
+    table_answers: Callable[[], bool]
+    websocket_api: Callable[[], tuple[str, str]]
+    """API id and stage, for functions that no event of the WebSocket API tells them."""
+
     def bearer_authenticators(self) -> Sequence[Authenticator]:
         """Return those for HTTP, whose TOKEN authorizer sees the Authorization header alone."""
         found = (authenticator.as_bearer() for authenticator in self.authenticators())
@@ -111,22 +126,11 @@ class Services:
 
     def router(self, api_id: str, stage: str, budget: float) -> Router:
         """Return what carries out the messages of one stage, within ``budget`` seconds each."""
-        broadcaster = Broadcaster(
-            self._sending(api_id, stage),
-            self._jobs(api_id, stage),
-            self.delivery.fanout_threshold,
-            budget,
-            self.report,
-        )
-
-        def broadcast(audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
-            return broadcaster.broadcast(audience, payload, message_id).to_dict()
-
         return Router(
             self._gate(),
             self._renewal().renew,
             self.connections,
-            broadcast,
+            self._broadcast(api_id, stage, budget),
             self.now,
             secrets.randbits,
             self.default_scopes,
@@ -174,6 +178,35 @@ class Services:
     def _renewal(self) -> Renewal:
         return Renewal(self.bearer_authenticators, self.connections, self.revocations, self.now)
 
+    def publisher(self, principal_id: str) -> Publisher:
+        """Return what sends for a principal over HTTP."""
+        return Publisher(
+            principal_id,
+            lambda seconds: self._broadcast(*self.websocket_api(), BROADCAST_SHARE * seconds),
+            self.idempotency,
+            self.now,
+            secrets.randbits,
+        )
+
+    def operator(self) -> Operator:
+        """Return what looks at connections and closes them."""
+        management_api = self.management_api(*self.websocket_api())
+        return Operator(self.connections, management_api, self.executor, self.now)
+
+    def _broadcast(self, api_id: str, stage: str, budget: float) -> Broadcast:
+        broadcaster = Broadcaster(
+            self._sending(api_id, stage),
+            self._jobs(api_id, stage),
+            self.delivery.fanout_threshold,
+            budget,
+            self.report,
+        )
+
+        def broadcast(audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
+            return broadcaster.broadcast(audience, payload, message_id).to_dict()
+
+        return broadcast
+
     def _sending(self, api_id: str, stage: str) -> Sending:
         management_api = self.management_api(api_id, stage)
         return Sending(self.connections, management_api, self.executor, self.now)
@@ -184,6 +217,11 @@ class Services:
         return JobQueue(
             self.job_store, self.queue, api_id, stage, self.now, self.delivery.job_seconds
         )
+
+
+def http_seconds(remaining_milliseconds: float) -> float:
+    """Return how many seconds an HTTP route has left in a function that ends then."""
+    return min(MAX_BUDGET, remaining_milliseconds / 1000 - 1)
 
 
 def message_budget(remaining_milliseconds: int) -> float:
@@ -246,7 +284,22 @@ def build(
         report=DeliveryMetrics(settings.stage, now, write_metrics),
         job_store=DynamoDBJobStore(dynamodb, settings.table_name),
         queue=_queue(settings, region, credentials, now),
+        idempotency=DynamoDBIdempotency(dynamodb, settings.table_name),
+        table_answers=TableHealth(_impatient(settings, credentials, now), settings.table_name),
+        websocket_api=partial(websocket_api, settings),
     )
+
+
+def websocket_api(settings: Settings) -> tuple[str, str]:
+    """Return API id and stage, which the deployment tells functions that ask for them."""
+    if settings.management_endpoint is not None:  # which says it all
+        return "local", "api"
+    api_id = required(settings.websocket_api_id, "WEBSOCKET_API_ID")
+    stage = required(settings.websocket_stage, "WEBSOCKET_STAGE")
+    if not _API_ID.fullmatch(api_id) or not _API_STAGE.fullmatch(stage):
+        problem = "WEBSOCKET_API_ID, WEBSOCKET_STAGE (the deployment has not filled them in)"
+        raise ConfigurationError(f"invalid environment variables: {problem}")
+    return api_id, stage
 
 
 def key_store(
@@ -259,7 +312,13 @@ def key_store(
 
 
 def _dynamodb(
-    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+    settings: Settings,
+    credentials: Callable[[], Credentials],
+    now: Callable[[], float],
+    backoff: Backoff | None = None,
+    *,
+    connect_timeout: float = 1.0,
+    read_timeout: float = 2.0,
 ) -> DynamoDB:
     region = required(settings.region, "AWS_REGION")
     client = SignedClient(
@@ -267,10 +326,18 @@ def _dynamodb(
         Signer(region, "dynamodb"),
         credentials,
         now,
-        connect_timeout=1.0,
-        read_timeout=2.0,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
     )
-    return DynamoDB(client, Backoff())
+    return DynamoDB(client, backoff or Backoff())
+
+
+def _impatient(
+    settings: Settings, credentials: Callable[[], Credentials], now: Callable[[], float]
+) -> DynamoDB:
+    """Return what gives up after two seconds, for one who only asks whether it is there."""
+    patience = Backoff(deadline=0.5)
+    return _dynamodb(settings, credentials, now, patience, connect_timeout=0.5, read_timeout=1.0)
 
 
 def _queue(
@@ -285,6 +352,14 @@ def _queue(
     endpoint = settings.delivery.sqs_endpoint or settings.endpoint or public_endpoint("sqs", region)
     client = SignedClient(endpoint, Signer(region, "sqs"), credentials, now, read_timeout=2.0)
     return Queue(client, Backoff(), name)
+
+
+def cors_allow_origin() -> str | None:
+    """Return whose pages may call the HTTP API, None for nobody's; read as the queue's name is."""
+    reader = Reader(os.environ)
+    origin = read_cors(reader)
+    reader.finish()
+    return origin
 
 
 def queue_and_workers() -> tuple[str, int] | None:

@@ -87,6 +87,16 @@ def read_allowed_origins(reader: Reader) -> frozenset[str] | None:
     return frozenset(filter(None, origins))
 
 
+def read_cors(reader: Reader) -> str | None:
+    """Read CORS_ALLOW_ORIGIN: an origin as browsers send it, ``*``, or ``none``."""
+    text = reader.optional("CORS_ALLOW_ORIGIN") or "*"
+    if text == "none":
+        return None
+    if text != "*" and normalized_origin(text) != text:
+        reader.refuse("CORS_ALLOW_ORIGIN (https://host, * or none)")
+    return text
+
+
 def normalized_origin(text: str) -> str | None:
     """Return an origin as browsers send it, None for what is no origin.
 

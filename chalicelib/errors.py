@@ -2,6 +2,7 @@
 
 * PortcullisError
     * ConfigurationError    the deployment is wrong; fail at first use and have it mended
+        * NotAConnectionId  an id that never was one (400), or what else API Gateway cannot read
     * UnexpectedEvent       an event is not of the shape AWS documents; let it fail, admit nobody
     * Unauthorized          no credentials, or bad ones; refuse the request (401)
     * Forbidden             a known principal that may not do this; refuse the request (403)
@@ -23,6 +24,13 @@ class PortcullisError(Exception):
 
 class ConfigurationError(PortcullisError):
     """The deployment is wrong."""
+
+
+class NotAConnectionId(ConfigurationError):
+    """API Gateway cannot make anything of a call that names a connection.
+
+    A fault of ours, unless the id came from somebody who may be wrong.
+    """
 
 
 class UnexpectedEvent(PortcullisError):

@@ -16,20 +16,23 @@ MAX_DEPTH = 16
 Fields = dict[str, Any]
 
 
-def parse_object(body: str) -> Fields:
-    """Read a frame's text as one JSON object, strictly; raises ClientError."""
-    if len(body) > MAX_FRAME_CHARACTERS:
-        raise ClientError("frame_too_long", "The frame is over 128 KiB.")
+def parse_object(body: str, most: int = MAX_FRAME_CHARACTERS, what: str = "frame") -> Fields:
+    """Read a text of so many characters as one JSON object, strictly; raises ClientError.
+
+    ``what`` is the word for it in codes and messages.
+    """
+    if len(body) > most:
+        raise ClientError(f"{what}_too_long", f"The {what} is over {most // 1024} KiB.")
     try:
         value = _DECODER.decode(body)
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(what) from None
     except ValueError:
-        raise ClientError("malformed_json", "The frame is not JSON.") from None
+        raise ClientError("malformed_json", f"The {what} is not JSON.") from None
     if _is_deeper_than(MAX_DEPTH, value):
-        raise _too_deep()
+        raise _too_deep(what)
     if not isinstance(value, dict):
-        raise ClientError("not_an_object", "The frame must be a JSON object.")
+        raise ClientError("not_an_object", f"The {what} must be a JSON object.")
     return value
 
 
@@ -51,8 +54,8 @@ def _children(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else ()
 
 
-def _too_deep() -> ClientError:
-    return ClientError("too_deep", f"The frame is nested more than {MAX_DEPTH} deep.")
+def _too_deep(what: str) -> ClientError:
+    return ClientError("too_deep", f"The {what} is nested more than {MAX_DEPTH} deep.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Fields:

@@ -17,6 +17,7 @@ from chalicelib.errors import (
     ConfigurationError,
     ConnectionGone,
     LimitExceeded,
+    NotAConnectionId,
     PayloadTooLarge,
     PortcullisError,
     ServiceUnavailable,
@@ -117,5 +118,7 @@ def _error(status: int, connection_id: str) -> PortcullisError:
         return LimitExceeded("management API: 429")
     if status >= 500:
         return ServiceUnavailable(f"management API: {status}")
-    # 403 is a wrong stage, host or role, 400 an id that was never one, 3xx not this API at all.
+    if status == 400:
+        return NotAConnectionId("management API: 400")
+    # 403 is a wrong stage, host or role, 3xx not this API at all.
     return ConfigurationError(f"management API: {status}")

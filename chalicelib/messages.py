@@ -202,16 +202,9 @@ class Router:
         self._check(sender, "sendmessage", command.to, "You may not send to this audience.")
         now = self.now()
         message_id = time_ordered_id(now, self.random_bits)
-        message = {
-            "type": "message",
-            "messageId": message_id,
-            "from": sender.principal_id,
-            "to": str(command.to),
-            "message": command.message,
-            "sentAt": int(now * 1000),
-        }
+        frame = message_frame(sender.principal_id, command, message_id, now)
         try:
-            outcome = self.broadcast(command.to, encode(message), message_id)
+            outcome = self.broadcast(command.to, frame, message_id)
         except PayloadTooLarge:
             raise ClientError("message_too_long", "The message is over 128 KiB.") from None
         return {"messageId": message_id, **outcome}
@@ -220,6 +213,20 @@ class Router:
         scopes = self.default_scopes if sender.scopes is None else sender.scopes
         if not may(sender, scopes, action, audience):
             raise ClientError("forbidden_audience", problem)
+
+
+def message_frame(principal_id: str, command: SendMessage, message_id: str, now: float) -> bytes:
+    """Return what an audience is sent; ``now`` is in seconds since the epoch."""
+    return encode(
+        {
+            "type": "message",
+            "messageId": message_id,
+            "from": principal_id,
+            "to": str(command.to),
+            "message": command.message,
+            "sentAt": int(now * 1000),
+        }
+    )
 
 
 def may(sender: Sender, scopes: Scopes, action: str, audience: Audience) -> bool:

@@ -15,6 +15,7 @@ from chalicelib.credential_settings import (
     JwtSettings,
     Place,
     read_allowed_origins,
+    read_cors,
     read_jwt,
     read_places,
     read_scopes,
@@ -94,6 +95,12 @@ class Settings:
     jwt: JwtSettings | None = None
     ticket_seconds: int = 30
     websocket_url: str | None = None
+    console: bool = False
+    """Whether ``GET /`` answers with the page to try the API with."""
+    cors_allow_origin: str | None = "*"
+    """None for nobody's pages."""
+    websocket_api_id: str | None = None
+    websocket_stage: str | None = None
     principal_id: str = "client"
     connection_ttl: int = 7200
     everyone_shards: int = 16
@@ -117,7 +124,10 @@ class Settings:
         reader = Reader(environ)
         stage = reader.matching("STAGE", _STAGE_NAME)
         stage_variables = reader.stage_variables("STAGE_VARIABLES")
-        authenticators = reader.choices("AUTHENTICATORS", AUTHENTICATORS, "shared_token")
+        console = reader.switch("CONSOLE")
+        authenticators = reader.choices(
+            "AUTHENTICATORS", AUTHENTICATORS, "shared_token,ticket" if console else "shared_token"
+        )
         _refuse_demonstration_values(reader, stage)
         settings = cls(
             stage=stage,
@@ -139,6 +149,10 @@ class Settings:
             jwt=read_jwt(reader, local=stage == LOCAL_STAGE) if "jwt" in authenticators else None,
             ticket_seconds=reader.count("TICKET_SECONDS", 30, most=300),
             websocket_url=_websocket_url(reader),
+            console=console,
+            cors_allow_origin=read_cors(reader),
+            websocket_api_id=reader.optional("WEBSOCKET_API_ID"),
+            websocket_stage=reader.optional("WEBSOCKET_STAGE"),
             principal_id=reader.optional("PRINCIPAL_ID") or "client",
             connection_ttl=reader.count("CONNECTION_TTL_SECONDS", 7200, most=604_800),
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.

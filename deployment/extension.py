@@ -101,9 +101,12 @@ def _build(
     if definition is None or not getattr(stage, "_steps", ()):
         return  # another app, or a deletion, which plans nothing
     _complete_log_groups(resources)
+    defined = definition()
     for resource in resources:
         if isinstance(resource, models.WebsocketAPI):
-            resource.blueprint = _blueprint(config, definition(), resource, resources)  # type: ignore[attr-defined]
+            resource.blueprint = _blueprint(config, defined, resource, resources)  # type: ignore[attr-defined]
+        elif isinstance(resource, models.RestAPI):
+            http_api.add_responses(resource, defined.get("gateway_responses", {}))
 
 
 def _blueprint(

@@ -1,7 +1,8 @@
-"""Permissions of the HTTP API's functions: for the stage's own routes, where Chalice allows all."""
+"""The HTTP API: its own words for errors, and permissions for the stage's own routes only."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,14 @@ from chalice.deploy import models
 
 from deployment.chalice_internals import Variable
 from deployment.permissions import MOST_STATEMENTS
+
+_PARAMETER = re.compile(r"\{[^/}]+\}")
+
+
+def add_responses(api: Any, responses: Mapping[str, Any]) -> None:
+    """Have API Gateway answer in these words where no function is asked."""
+    if responses:
+        api.swagger_doc["x-amazon-apigateway-gateway-responses"] = dict(responses)
 
 
 def narrow_permissions(plan: Any, resources: Sequence[Any]) -> None:
@@ -65,7 +74,8 @@ def permissions(api: models.RestAPI) -> dict[str, list[str]]:
 
 def _routes(stage: str, swagger: Any) -> list[str]:
     found = sorted(
-        f"{stage}/{method}{path}"
+        # What stands in place of a parameter is not documented; the console writes an asterisk.
+        f"{stage}/{method}{_PARAMETER.sub('*', path)}"
         for path, methods in swagger["paths"].items()
         for method in _methods(methods)
     )

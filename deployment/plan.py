@@ -25,7 +25,7 @@ def execute(original: Callable[..., Any], stage: Any, resources: Sequence[Any]) 
     blueprint = find_blueprint(resources)
     if blueprint is None:
         return original(stage, resources)
-    fill_policies(resources, blueprint, as_string_format)
+    fill_in(resources, blueprint, as_string_format)
     plan = original(stage, resources)
     first, messages = _preamble(stage, resources, blueprint)
     conditions, condition_messages = observability_plan.first(blueprint)
@@ -44,10 +44,11 @@ def find_blueprint(resources: Sequence[Any]) -> Blueprint | None:
     return None
 
 
-def fill_policies(
-    resources: Sequence[Any], blueprint: Blueprint, fill_text: policies.FillText
-) -> None:
-    """Fill the names in the policy of every role that has a file of its own."""
+def fill_in(resources: Sequence[Any], blueprint: Blueprint, fill_text: policies.FillText) -> None:
+    """Fill the names in the variables of functions, and in every policy that is a file.
+
+    Not before the policies: a variable is a name there too.
+    """
     _refuse_shared_roles(resources)
     for function in resources:
         policy = _own_policy(function)
@@ -56,6 +57,11 @@ def fill_policies(
                 blueprint, function.resource_name, function.environment_variables
             )
             policy.document = policies.fill(policy.document, values, fill_text)
+    for function in resources:
+        if isinstance(function, models.LambdaFunction):
+            function.environment_variables = policies.fill_variables(
+                function.environment_variables, blueprint.stage, fill_text
+            )
 
 
 def _refuse_shared_roles(resources: Sequence[Any]) -> None:

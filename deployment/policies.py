@@ -69,6 +69,20 @@ def fill(
     return {**document, "Statement": statements}
 
 
+def fill_variables(variables: Mapping[str, str], stage: str, fill_text: FillText) -> dict[str, Any]:
+    """Return environment variables with ``${ApiId}`` and the like filled in, for who needs them.
+
+    A value with any other name in it is the app's own business and stays as it is.
+    """
+    values = {"Stage": stage}
+    return {
+        name: _filled(value, values, fill_text)
+        if names(value) and names(value) <= DYNAMIC | values.keys()
+        else value
+        for name, value in variables.items()
+    }
+
+
 def fill_names(value: Any, fill_text: FillText) -> Any:
     """Return a piece of JSON with each text that holds dynamic names filled."""
     return _filled(value, {}, fill_text)

@@ -51,7 +51,7 @@ def generate(original: Callable[..., Any], generator: Any, resources: Sequence[A
     blueprint = plan.find_blueprint(resources)
     if blueprint is None:
         return original(generator, resources)
-    plan.fill_policies(resources, blueprint, as_sub)
+    plan.fill_in(resources, blueprint, as_sub)
     template = original(generator, resources)
     found = template["Resources"]
     _add(found, _tables(blueprint))

@@ -21,8 +21,9 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
         "stage_variables": {NAME: VALUE},
         "tables": [PROPERTIES_OF_AWS_DYNAMODB_TABLE, ...],
         "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
+        "gateway_responses": {TYPE: GATEWAY_RESPONSE},  # of the HTTP API
         "policy_names": {...},  # of a deployment's roles: ignored here
-        "example": {"headers": {...}, "query": {...}, "message": {...}},
+        "example": {"headers": {...}, "query": {...}, "message": {...}, "page": PATH},
     }
 
 Every member is optional. NAME is the name of one of the app's Lambda functions. Texts of queues
@@ -47,7 +48,7 @@ CHALICE_EXPRESSION = "$request.body.action"
 _DEFINITION_KEYS = frozenset(
     {"authorizer", "route_selection_expression", "routes", "stage_variables"}
     # Of roles, which nobody has on one machine.
-    | {"tables", "queues", "example", "policy_names"}
+    | {"tables", "queues", "gateway_responses", "example", "policy_names"}
 )
 _INTEGRATION_TYPES = ("AWS", "AWS_PROXY", "MOCK")
 _PASSTHROUGH_BEHAVIORS = ("WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER")
@@ -86,11 +87,12 @@ _ROUTE_KEYS = frozenset(part.name for part in fields(Route))
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What to show a newcomer: parameters that let a client in, and a message to send."""
+    """What to show a newcomer: parameters that let in, a message to send, a page to open."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     message: Mapping[str, Any] = field(default_factory=dict)
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class ApiDefinition:
     stage_variables: Mapping[str, str] = field(default_factory=dict)
     tables: Sequence[Mapping[str, Any]] = ()
     queues: Sequence[Mapping[str, Any]] = ()
+    gateway_responses: Mapping[str, Any] = field(default_factory=dict)
     example: Example = field(default_factory=Example)
 
 
@@ -131,6 +134,7 @@ def read(
         stage_variables=definition.get("stage_variables", {}),
         tables=definition.get("tables", ()),
         queues=definition.get("queues", ()),
+        gateway_responses=definition.get("gateway_responses", {}),
         example=_example(definition.get("example", {})),
     )
 

@@ -9,7 +9,8 @@ from chalice.app import Chalice
 from chalice.config import Config
 from chalice.local import LocalChalice, LocalGateway, LocalGatewayException
 
-from localgateway.http_messages import HttpRequest, HttpResponse, json_response
+from localgateway.gateway_responses import GatewayResponses
+from localgateway.http_messages import HttpRequest, HttpResponse
 from localgateway.log import logger
 from localgateway.request_authorizers import RequestAuthorizers, check_identity_sources
 
@@ -20,7 +21,9 @@ _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 class HttpRoutes:
     """What ``chalice local`` serves, without its server."""
 
-    def __init__(self, app: Chalice, config: Config) -> None:
+    def __init__(
+        self, app: Chalice, config: Config, responses: GatewayResponses | None = None
+    ) -> None:
         if not isinstance(app, LocalChalice):
             # As `chalice local` does: `current_request` becomes one a thread.
             app.__class__ = type("LocalChalice", (LocalChalice, app.__class__), {})
@@ -29,6 +32,7 @@ class HttpRoutes:
         self._gateway = LocalGateway(app, config)
         self._gateway._authorizer = RequestAuthorizers(app)
         self._paths = frozenset(app.routes)
+        self._responses = responses or GatewayResponses()
 
     def has(self, path: str) -> bool:
         """Tell whether a route stands at exactly this path."""
@@ -45,14 +49,28 @@ class HttpRoutes:
                 request.method, request.target, _headers(request), request.body
             )
         except LocalGatewayException as refusal:
-            headers = {"Content-Type": "application/json", **refusal.headers}
-            return HttpResponse(refusal.CODE, _pairs(headers), refusal.body or b"")
+            return self._refusal(refusal)
         except Exception as error:  # an authorizer raised: a view's exceptions are Chalice's
             if str(error) == "Unauthorized":
-                return json_response(401, {"message": "Unauthorized"})
+                return self._responses.respond("UNAUTHORIZED", 401, "Unauthorized")
             logger.error("the authorizer of %s raised", request.path, exc_info=error)
-            return json_response(500, {"message": None})
+            return self._responses.respond("AUTHORIZER_FAILURE", 500, None)
         return _response(response)
+
+    def timed_out(self) -> HttpResponse:
+        """Answer for a view that takes too long."""
+        return self._responses.respond("INTEGRATION_TIMEOUT", 504, "Endpoint request timed out")
+
+    def _refusal(self, refusal: LocalGatewayException) -> HttpResponse:
+        if refusal.headers.get("x-amzn-ErrorType") == "AccessDeniedException":
+            message = "User is not authorized to access this resource"
+            return self._responses.respond("ACCESS_DENIED", 403, message)
+        if refusal.CODE == 403:  # never Chalice's words for it, which repeat the credential
+            message = "Missing Authentication Token"
+            return self._responses.respond("MISSING_AUTHENTICATION_TOKEN", 403, message)
+        if refusal.CODE == 401:
+            return self._responses.respond("UNAUTHORIZED", 401, "Unauthorized")
+        return self._responses.respond("AUTHORIZER_CONFIGURATION_ERROR", refusal.CODE, None)
 
 
 def _headers(request: HttpRequest) -> dict[str, str]:

@@ -24,6 +24,7 @@ from localgateway.errors import StartError
 from localgateway.events import Stage
 from localgateway.functions import Functions
 from localgateway.gateway import Gateway
+from localgateway.gateway_responses import GatewayResponses
 from localgateway.http_routes import HttpRoutes
 from localgateway.lambda_api import LambdaApi
 from localgateway.limits import Limits
@@ -146,7 +147,8 @@ async def _serve(
         limits=limits,
         disconnects=DISCONNECTS[options.disconnects],
     )
-    routes = HttpRoutes(project.app, project.config) if project.app.routes else None
+    responses = GatewayResponses(project.definition.gateway_responses)
+    routes = HttpRoutes(project.app, project.config, responses) if project.app.routes else None
     server = Server(gateway, routes, LambdaApi(functions, project.function_names))
     handlers = await _start_queues(
         options, project, stage, functions, server=server, engines=engines, queues=queues

@@ -127,7 +127,7 @@ class Server:
                 answer: HttpResponse = await self._http_workers.run(lambda: routes.respond(request))
                 return answer
         except TimeoutError:
-            return json_response(504, {"message": "Endpoint request timed out"})
+            return routes.timed_out()
 
     async def upgrade(
         self, request: HttpRequest, transport: asyncio.Transport, rest: bytes

@@ -20,6 +20,7 @@ from chalicelib.credential_store import DynamoDBKeys
 from chalicelib.settings import Settings
 from localgateway.database import EmbeddedDatabase
 from localgateway.definition import read
+from localgateway.gateway_responses import GatewayResponses
 from localgateway.http_routes import HttpRoutes
 from tests.engine import make_dynamodb
 from tests.factories import NOW, make_settings
@@ -50,7 +51,8 @@ class AppUnderTest:
         endpoint = {"dynamodb_endpoint": database.endpoint_url}
         self.settings: Settings = make_settings(table_name=self.table, **endpoint, **settings)
         definition = read(_HANDLERS, functions, api.definition(self.settings))
-        routes = HttpRoutes(module.app, Config(chalice_stage="local"))
+        responses = GatewayResponses(definition.gateway_responses)
+        routes = HttpRoutes(module.app, Config(chalice_stage="local"), responses)
         self.gateway = GatewayUnderTest(definition, functions, http_routes=routes)
         self.settings = make_settings(
             table_name=self.table,
@@ -76,7 +78,7 @@ class AppUnderTest:
         self, method: str, path: str, body: str | None = None, **headers: str
     ) -> tuple[int, dict[str, str], Any]:
         """Send an HTTP request; return its status, headers and JSON."""
-        connection = http.client.HTTPConnection(self.gateway.address, timeout=10)
+        connection = http.client.HTTPConnection(self.gateway.address, timeout=20)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

@@ -33,6 +33,7 @@ from chalicelib.errors import (
 )
 from chalicelib.exchanges import NoAnswer, Repeated, Result
 from chalicelib.http1 import Response
+from chalicelib.idempotency import KEPT_SECONDS, LEASE_SECONDS, Attempt, Kept
 from chalicelib.jobs import Job, JobReport, Progress, Task
 from chalicelib.reading import Place
 from chalicelib.secret_values import Versions
@@ -262,6 +263,45 @@ class InMemoryKeys:
 
     def all(self) -> Iterator[ApiKey]:
         yield from list(self._keys.values())
+
+
+class InMemoryIdempotency:
+    """An IdempotencyStore; ``is_down`` fails to keep what has ended."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], tuple[Attempt, float, str | None]] = {}
+        self._lock = threading.Lock()
+        self.is_down = False
+
+    def begin(self, attempt: Attempt, now: float) -> Kept | None:
+        with self._lock:
+            found = self._kept.get(attempt[:2])
+            if found is not None and not self._is_free(found, attempt, now):
+                return Kept(found[0].fingerprint, found[2])
+            self._kept[attempt[:2]] = attempt, now, None
+            return None
+
+    def finish(self, attempt: Attempt, answer: str) -> None:
+        if self.is_down:
+            raise ServiceUnavailable("the store is down")
+        with self._lock:
+            found = self._kept.get(attempt[:2])
+            if found is not None and found[0].owner == attempt.owner:
+                self._kept[attempt[:2]] = attempt, found[1], answer
+
+    def release(self, attempt: Attempt) -> None:
+        with self._lock:
+            found = self._kept.get(attempt[:2])
+            if found is not None and found[0].owner == attempt.owner:
+                del self._kept[attempt[:2]]
+
+    def _is_free(
+        self, found: tuple[Attempt, float, str | None], attempt: Attempt, now: float
+    ) -> bool:
+        holder, since, answer = found
+        is_same = holder.fingerprint == attempt.fingerprint
+        is_given_up = answer is None and is_same and now >= since + LEASE_SECONDS
+        return now >= since + KEPT_SECONDS or holder.owner == attempt.owner or is_given_up
 
 
 class FakeManagementAPI:

@@ -84,10 +84,11 @@ class PolicedEndpoint:
         allowed = all(call.allowed for call in calls)
         service = calls[0].action.partition(":")[0]
         if service == "execute-api":
+            connection_id = calls[0].resource.rpartition("/")[2]
             if request.method == "POST":
-                self.posts.append((calls[0].resource.rpartition("/")[2], request.body))
-            gone = calls[0].resource.rpartition("/")[2] in self.gone
-            return (403 if not allowed else 410 if gone else 200), b""
+                self.posts.append((connection_id, request.body))
+            status = 403 if not allowed else 410 if connection_id in self.gone else 200
+            return status, b"{}" if request.method == "GET" else b""
         if not allowed:
             return 400, b'{"__type": "AccessDeniedException", "message": "not authorized"}'
         if service == "ssm":
@@ -133,8 +134,8 @@ class _Request:
         if service == "execute-api":
             match = _MANAGEMENT.fullmatch(unquote(self.path))
             assert match is not None
-            stage = f"{prefix}{match['api']}/{match['stage']}"
-            resource = f"{stage}/{self.method}/@connections/{match['id']}"
+            stage, name = f"{match['api']}/{match['stage']}", match["id"]
+            resource = f"{prefix}{stage}/{self.method}/@connections/{name}"
             return [("execute-api:ManageConnections", resource, None)]
         operation = self.headers["x-amz-target"].rpartition(".")[2]
         payload = json.loads(self.body)
@@ -184,10 +185,13 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     endpoint: PolicedEndpoint
 
-    def do_DELETE(self) -> None:
+    def do_POST(self) -> None:
         self._answer()
 
-    def do_POST(self) -> None:
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
         self._answer()
 
     def _answer(self) -> None:

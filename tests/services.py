@@ -16,6 +16,7 @@ from tests.fakes import (
     Clock,
     FakeManagementAPI,
     InMemoryConnectionRepository,
+    InMemoryIdempotency,
     InMemoryJobStore,
     InMemoryKeys,
     InMemoryRates,
@@ -46,5 +47,8 @@ def make_services(executor: Executor, settings: Settings | None = None, **change
         "rates": InMemoryRates(),
         "job_store": InMemoryJobStore(),
         "queue": None,
+        "idempotency": InMemoryIdempotency(),
+        "table_answers": lambda: True,
+        "websocket_api": lambda: ("abcdef1234", "api"),
     }
     return Services(**(known | changes))

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from wsclient import sending
+from wsclient.admin_commands import admin
 from wsclient.chat import Chat
 from wsclient.errors import ClientError, ExitCode, OutputGone, WrongInput
 from wsclient.listening import listen as listen_to
@@ -189,6 +190,9 @@ def join(
     if not channels:
         raise WrongInput("name a CHANNEL")
     return _listen(environ, url, channels, Options(**options), count=count, seconds=seconds)
+
+
+cli.add_command(admin)
 
 
 def _listen(

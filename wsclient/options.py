@@ -189,7 +189,7 @@ class Options:
         place = target.check_place(self.token_in)
         ticket_url = None if self.ticket_from is None else check_ticket_url(self.ticket_from)
         source = TokenSource(self.token, self.token_file, self.ask_token)
-        token = source.read(environ, _ask)
+        token = source.read(environ, ask_for_token)
         if token is not None:
             target.check_token(token, "bearer" if ticket_url else place)
         if ticket_url is not None and token is None:
@@ -223,6 +223,7 @@ class Options:
         )
 
 
-def _ask() -> str:
+def ask_for_token() -> str:
+    """Ask on the terminal, without showing what is typed."""
     token: str = click.prompt("Token", hide_input=True, err=True)
     return token

@@ -18,7 +18,7 @@ PARAMETER = "ticket"
 _LONGEST = 64 * 1024
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect would carry the token elsewhere."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
@@ -52,7 +52,7 @@ def fetch_ticket(url: str, token: str, *, timeout: float, context: ssl.SSLContex
         method="POST",
     )
     opener = urllib.request.build_opener(
-        _NoRedirect, urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
+        NoRedirect, urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
     )
     try:
         with opener.open(request, timeout=timeout) as response:

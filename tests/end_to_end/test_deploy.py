@@ -180,6 +180,28 @@ def test_an_open_api_of_plain_chalice_is_taken_over(
     assert not any(arn.endswith(f"{taken.api_id}/*") for arn in permitted)
 
 
+def test_a_function_that_asks_is_told_the_id_of_the_api(
+    emulator: LocalEmulator, parrot: ChaliceProject
+) -> None:
+    asks = {"OWN_API": "${ApiId}", "OWN_STAGE": "${Stage}", "OTHER": "${HOME}"}
+    parrot.configure(
+        lambda config: config["stages"]["dev"].update(
+            lambda_functions={"websocket_message": {"environment_variables": asks}}
+        )
+    )
+    deployed = deploy(emulator, parrot)
+    name = f"{parrot.directory.name}-dev-websocket_message"
+    client = emulator.client("lambda")
+    for _ in range(2):  # created, then updated
+        told = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        assert {it: told[it] for it in asks} == {
+            "OWN_API": deployed.api_id,
+            "OWN_STAGE": "api",
+            "OTHER": "${HOME}",
+        }
+        deploy(emulator, parrot)
+
+
 def resource_policies(emulator: LocalEmulator, project: ChaliceProject) -> list[str]:
     """Return what may invoke the app's functions."""
     functions = emulator.client("lambda")

@@ -732,7 +732,7 @@ def test_the_documents_commands_do_what_it_says(gateway: GatewayProcess, line: s
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT,
-        env=environment(PATH=path, WSCLIENT_URL=gateway.url),
+        env=environment(PATH=path, WSCLIENT_URL=gateway.url, WSCLIENT_HTTP_URL=gateway.http_url),
         capture_output=True,
         timeout=60,
         check=False,

@@ -347,7 +347,12 @@ def test_the_definition_names_functions_the_app_has(client: Client) -> None:
 def test_health_says_what_runs_where(client: Client) -> None:
     response = client.http.get("/health")
     assert response.status_code == 200
-    assert response.json_body == {"status": "ok", "stage": "local", "version": __version__}
+    assert response.json_body == {
+        "status": "ok",
+        "stage": "local",
+        "version": __version__,
+        "table": "ok",
+    }
 
 
 def test_each_decision_is_one_line(client: Client, log: pytest.LogCaptureFixture) -> None:

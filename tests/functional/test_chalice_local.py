@@ -8,18 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.functional.test_packaging import CHALICE, ROOT, copy_of_project
+from chalicelib.api import connection_table
+from localgateway.database import EmbeddedDatabase
+from tests.chalice_project import ChaliceProject
+from tests.functional.test_packaging import CHALICE
 
 
 @contextmanager
-def chalice_local(project: Path = ROOT) -> Iterator[int]:
-    """Serve the app on a free port, as a user does."""
+def chalice_local(directory: Path, **variables: str) -> Iterator[int]:
+    """Serve a copy of the app on a free port, as a user does, with variables in its config.json.
+
+    There, for Chalice puts what is written there over the environment.
+    """
+    project = ChaliceProject.copy(directory)
+    project.configure(
+        lambda config: config["stages"]["local"]["environment_variables"].update(variables)
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [*CHALICE, "local", "--stage", "local", "--no-autoreload", "--port", str(port)],
-        cwd=project,
+        cwd=project.directory,
+        env=dict(project.environ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -50,18 +61,17 @@ def post(
         connection.close()
 
 
-def test_a_bad_credential_gets_no_answer_where_aws_says_401(tmp_path: Path) -> None:
+def test_a_bad_credential_gets_no_answer_where_aws_says_401(
+    tmp_path: Path, database: EmbeddedDatabase
+) -> None:
+    # Whoever is let in is looked up among those who are kept out.
+    database.create_table(connection_table("chalice-local"))
+    known = {"TABLE_NAME": "chalice-local", "AWS_ENDPOINT_URL_DYNAMODB": database.endpoint_url}
     # The local gateway does as AWS does: tests/end_to_end/test_authorizers.py
-    with chalice_local() as port:
+    with chalice_local(tmp_path / "granted", CONSOLE="off", **known) as port:
         assert post(port) == 401
         assert post(port, "Bearer wrong") is None
         assert post(port, "Basic aGVsbG8=") is None
         assert post(port, "Bearer hello") == 404, "let in, but this stage has no tickets"
-    project = copy_of_project(tmp_path)
-    config = project / ".chalice" / "config.json"
-    scopes = '"DEFAULT_SCOPES": "connect sendmessage '
-    text = config.read_text()
-    assert scopes in text
-    config.write_text(text.replace(scopes, '"DEFAULT_SCOPES": "sendmessage '))
-    with chalice_local(project) as port:
+    with chalice_local(tmp_path / "denied", DEFAULT_SCOPES="sendmessage", **known) as port:
         assert post(port, "Bearer hello") == 403

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from chalice.app import SQSEventConfig
 from chalice.test import Client
 
 from chalicelib import bootstrap
@@ -58,7 +59,7 @@ def sqs_event(client: Client, body: str) -> dict[str, Any]:
 
 
 def test_the_function_is_subscribed_to_the_queue_one_task_at_a_time(app_module: ModuleType) -> None:
-    (source,) = app_module.app.event_sources
+    (source,) = [it for it in app_module.app.event_sources if isinstance(it, SQSEventConfig)]
     assert (source.name, source.queue, source.batch_size, source.maximum_concurrency) == (
         "websocket_deliver",
         "deliveries",

@@ -11,8 +11,19 @@ from chalicelib.scopes import Scopes
     [
         ("connect", ["POST/tickets"]),
         ("", []),
-        ("sendmessage publish", []),
-        ("admin", ["POST/principals/revoke", "POST/principals/allow"]),
+        ("sendmessage sendmessage:channel:* join:*", []),
+        ("publish", ["POST/messages", "POST/messages/batch", "GET/jobs/*"]),
+        (
+            "admin",
+            [
+                "GET/connections",
+                "GET/connections/*",
+                "DELETE/connections/*",
+                "DELETE/principals/*/connections",
+                "POST/principals/revoke",
+                "POST/principals/allow",
+            ],
+        ),
     ],
 )
 def test_the_routes_a_principal_may_call_follow_from_its_scopes(

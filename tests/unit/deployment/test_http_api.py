@@ -6,7 +6,7 @@ import pytest
 from chalice.deploy import models
 from chalice.deploy.planner import Variable
 
-from deployment.http_api import narrow_permissions, permissions
+from deployment.http_api import add_responses, narrow_permissions, permissions
 from deployment.permissions import MOST_STATEMENTS
 from tests.unit.deployment.models import make_function
 
@@ -37,7 +37,7 @@ def test_routes_are_named_one_by_one() -> None:
     assert permissions(api)["parrot-dev-api_handler"] == [
         "api/*/all",
         "api/GET/health",
-        "api/PUT/items/{id}",
+        "api/PUT/items/*",
     ]
 
 
@@ -67,3 +67,13 @@ def test_what_chalice_plans_to_allow_is_replaced_and_all_else_kept() -> None:
     assert narrowed.params["resources"] == ["api/GET/health"]
     assert narrowed.params["api_id"] == Variable("rest_api_id")
     assert plan.instructions[1] is other
+
+
+def test_its_own_words_for_errors_are_part_of_the_api() -> None:
+    api = make_rest_api({})
+    add_responses(api, {})
+    assert api.swagger_doc == {"paths": {}}
+    add_responses(api, {"UNAUTHORIZED": {"statusCode": "401"}})
+    assert api.swagger_doc["x-amazon-apigateway-gateway-responses"] == {
+        "UNAUTHORIZED": {"statusCode": "401"}
+    }

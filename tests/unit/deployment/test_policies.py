@@ -106,3 +106,22 @@ def test_a_definition_can_name_things_that_only_some_stages_have() -> None:
     assert resources() == [("b", None)]
     named = resources(policy_names={"KeyItems": "key#"})
     assert named == [("a", {"Items": "key#*"}), ("b", None)]
+
+
+@pytest.mark.parametrize(
+    ("value", "filled_in"),
+    [
+        ("${ApiId}", "abc"),
+        ("${Stage}", "api"),
+        ("wss://${ApiId}.host/${Stage}", "wss://abc.host/api"),
+        ("plain", "plain"),
+        ("", ""),
+        ("${HOME}/${ApiId}", "${HOME}/${ApiId}"),
+        ("{0} %s", "{0} %s"),
+    ],
+)
+def test_variables_get_what_only_the_deployment_knows(value: str, filled_in: str) -> None:
+    found = policies.fill_variables(
+        {"A": value}, "api", lambda text: policies.substitute(text, NAMES)
+    )
+    assert found["A"] == filled_in

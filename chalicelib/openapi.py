@@ -1,0 +1,347 @@
+"""The OpenAPI document of the HTTP routes, made of the same limits and codes as the answers.
+
+Only who asks for it pays for it: nothing imports this module before.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib import __version__
+from chalicelib.actions import MAX_ID_CHARACTERS, MAX_ID_NUMBER
+from chalicelib.broadcast import Outcome
+from chalicelib.connection_pages import MAX_CURSOR
+from chalicelib.http_answers import STATUSES
+from chalicelib.http_connections import DEFAULT_PAGE, MAX_PAGE
+from chalicelib.http_publishing import MAX_BATCH
+from chalicelib.http_routes import ROUTE_SCOPES, route_name
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_AUDIENCE = {"$ref": "#/components/schemas/Audience"}
+_BODY = (
+    "bad_request",
+    "malformed_json",
+    "not_an_object",
+    "duplicate_key",
+    "invalid_number",
+    "invalid_text",
+    "too_deep",
+    "missing_field",
+    "unknown_field",
+    "invalid_field",
+    "unknown_parameter",
+    "body_too_long",
+    "unsupported_media_type",
+)
+_REPEATABLE = ("invalid_idempotency_key", "idempotency_key_reused", "request_in_flight")
+_ALWAYS = ("method_not_allowed", "internal_error", "too_many_requests", "service_unavailable")
+_PROTECTED = ("unauthorized", "forbidden")
+_QUERY = ("unknown_parameter", "invalid_parameter")
+
+
+def document(base_path: str) -> Schema:
+    """Return the document; ``base_path`` is that of the stage, empty where there is none."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Portcullis",
+            "version": __version__,
+            "description": "Sends to the clients of a WebSocket API, and shows who they are.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": base_path or "/"}],
+        "paths": _paths(),
+        "components": {"schemas": _schemas(), "securitySchemes": {"bearer": _BEARER}},
+    }
+
+
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A shared token, a JSON Web Token or an API key: docs/authorizers.md.",
+}
+
+
+def _paths() -> Schema:
+    connection, principal = _path("connection_id"), _path("principal_id")
+    return {
+        "/health": {
+            "get": _operation(
+                "GET", "/health", "Say what runs here, and whether its table answers.",
+                {"200": ("Health", "It does."), "503": ("Health", "It does not.")},
+            )
+        },
+        "/openapi.json": {
+            "get": _operation(
+                "GET", "/openapi.json", "Describe this API.", {"200": ("Any", "This document.")}
+            )
+        },
+        "/tickets": {
+            "post": _operation(
+                "POST", "/tickets", "Ask for a ticket, to open one connection with.",
+                {"200": ("Ticket", "Good once and for seconds.")},
+                ("not_found", "unsupported_media_type"),
+            )
+        },
+        "/messages": {
+            "post": _operation(
+                "POST", "/messages", "Send a message to an audience.",
+                {
+                    "200": ("Published", "What came of it."),
+                    "202": ("Published", "What came of it so far; a job sends to the others."),
+                },
+                (*_BODY, *_REPEATABLE, "invalid_audience", "message_too_long"),
+                body="Message", parameters=[_IDEMPOTENCY_KEY],
+            )
+        },
+        "/messages/batch": {
+            "post": _operation(
+                "POST", "/messages/batch", "Send several messages, one after the other.",
+                {"200": ("BatchResult", "A result for each, in the order of the messages.")},
+                (*_BODY, *_REPEATABLE),
+                body="Batch", parameters=[_IDEMPOTENCY_KEY],
+            )
+        },
+        "/jobs/{job_id}": {
+            "get": _operation(
+                "GET", "/jobs/{job_id}", "Say what has come of a message that a job delivers.",
+                {"200": ("Job", "So far.")}, ("not_found", "unknown_parameter"),
+                parameters=[_path("job_id")],
+            )
+        },
+        "/connections": {
+            "get": _operation(
+                "GET", "/connections", "List the connections of an audience.",
+                {"200": ("ConnectionPage", "A page; the last one has no cursor.")},
+                (*_QUERY, "invalid_audience", "invalid_cursor"),
+                parameters=[
+                    _query("audience", {**_AUDIENCE, "default": "everyone"}),
+                    _query("limit", {
+                        "type": "integer", "minimum": 1, "maximum": MAX_PAGE,
+                        "default": DEFAULT_PAGE,
+                    }),
+                    _query("cursor", {**_TEXT, "maxLength": MAX_CURSOR}),
+                ],
+            )
+        },
+        "/connections/{connection_id}": {
+            "get": _operation(
+                "GET", "/connections/{connection_id}", "Say what is known of a connection.",
+                {"200": ("ConnectionDetails", "By the table, and by API Gateway.")},
+                ("not_found", "unknown_parameter"), parameters=[connection],
+            ),
+            "delete": _operation(
+                "DELETE", "/connections/{connection_id}", "Close a connection.",
+                {"200": ("Closed", "It is closed, or had been.")},
+                ("not_found", "unknown_parameter", "connection_opening"),
+                parameters=[connection],
+            ),
+        },
+        "/principals/revoke": {
+            "post": _operation(
+                "POST", "/principals/revoke",
+                "Keep a principal out, and close the connections it has.",
+                {"200": ("Revoked", "What came of it.")}, _BODY, body="PrincipalName",
+            )
+        },
+        "/principals/allow": {
+            "post": _operation(
+                "POST", "/principals/allow", "Let a principal in again.",
+                {"200": ("PrincipalName", "It is let in.")}, _BODY, body="PrincipalName",
+            )
+        },
+        "/principals/{principal_id}/connections": {
+            "delete": _operation(
+                "DELETE", "/principals/{principal_id}/connections",
+                "Close every connection of a principal.",
+                {"200": ("ClosedAll", "What came of each.")},
+                ("not_found", "unknown_parameter", "invalid_audience"),
+                parameters=[principal],
+            )
+        },
+    }  # fmt: skip
+
+
+_IDEMPOTENCY_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Whoever repeats a request under its key gets the first answer, for a day.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:=+/-]{1,128}$"},
+}
+
+
+def _operation(
+    method: str,
+    path: str,
+    summary: str,
+    answers: Mapping[str, tuple[str, str]],
+    codes: tuple[str, ...] = (),
+    *,
+    body: str | None = None,
+    parameters: list[Schema] | None = None,
+) -> Schema:
+    scope = ROUTE_SCOPES.get(route_name(method, path))
+    errors = (*codes, *_ALWAYS, *(_PROTECTED if scope else ()))
+    made: Schema = {
+        "operationId": _operation_id(method, path),
+        "summary": summary,
+        "responses": {
+            **_errors(errors),
+            **{status: _content(name, text) for status, (name, text) in answers.items()},
+        },
+    }
+    if scope:
+        made |= {"security": [{"bearer": []}], "description": f"Asks for the scope `{scope}`."}
+    if parameters:
+        made["parameters"] = parameters
+    if body:
+        made["requestBody"] = {**_content(body, ""), "required": True}
+        del made["requestBody"]["description"]
+    return made
+
+
+def _operation_id(method: str, path: str) -> str:
+    words = [word for word in path.replace(".", "/").split("/") if word and "{" not in word]
+    return "_".join((method.lower(), *words, *(["one"] if path.endswith("}") else [])))
+
+
+def _content(schema: str, description: str) -> Schema:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": description, "content": content}
+
+
+def _errors(codes: tuple[str, ...]) -> Schema:
+    by_status: dict[str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(str(STATUSES[code]), []).append(code)
+    return {
+        status: _content("Error", f"`{'`, `'.join(sorted(found))}`")
+        for status, found in sorted(by_status.items())
+    }
+
+
+def _path(name: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+
+
+def _query(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _schemas() -> Schema:
+    times = {"connectedAt": _COUNT, "expiresAt": _COUNT}
+    counts = {outcome.value: _COUNT for outcome in Outcome}
+    delivery = _object({"targeted": _COUNT, **counts, "repeated": _COUNT})
+    echo: Schema = {
+        "description": "What the answer repeats.",
+        "anyOf": [
+            {"type": "string", "maxLength": MAX_ID_CHARACTERS},
+            {"type": "integer", "minimum": -MAX_ID_NUMBER, "maximum": MAX_ID_NUMBER},
+        ],
+    }
+    error = _object({"code": {"enum": list(STATUSES)}, "message": _TEXT})
+    message = _object({"to": _AUDIENCE, "message": _TEXT}, id=echo)
+    published = _object(
+        {"messageId": _TEXT, "delivery": {"$ref": "#/components/schemas/Delivery"}},
+        id=echo,
+        jobId=_TEXT,
+        incomplete={"const": True, "description": "Not everybody was read, nor will be."},
+    )
+    member = _object({"connectionId": _TEXT, "principalId": _TEXT, **times})
+    remembered = _object(
+        {
+            "principalId": _TEXT,
+            **times,
+            "sourceIp": _TEXT,
+            "scopes": {"type": "array", "items": _TEXT},
+            "audiences": {"type": "array", "items": _AUDIENCE},
+        }
+    )
+    opened = _object(
+        {name: _or_null(_TEXT) for name in ("connectedAt", "lastActiveAt", "sourceIp", "userAgent")}
+    )
+    return {
+        "Any": {"type": "object"},
+        "Audience": {
+            "type": "string",
+            "description": "everyone, principal:<id>, channel:<name> or connection:<id>",
+            "pattern": "^(everyone|(principal|channel|connection):.+)$",
+            "examples": ["everyone", "channel:news"],
+        },
+        "Error": _object({"error": error}),
+        "Health": _object(
+            {
+                "status": {"enum": ["ok", "degraded"]},
+                "stage": _TEXT,
+                "version": _TEXT,
+                "table": {"enum": ["ok", "unreachable"]},
+            }
+        ),
+        "Ticket": _object({"ticket": _TEXT, "expiresIn": _COUNT}, url=_TEXT),
+        "Message": message,
+        "Delivery": {**delivery, "description": "How many connections had which outcome."},
+        "Published": published,
+        "Batch": _object(
+            {
+                "messages": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": MAX_BATCH,
+                    "items": {"$ref": "#/components/schemas/Message"},
+                }
+            }
+        ),
+        "BatchResult": _object(
+            {
+                "results": {
+                    "type": "array",
+                    "items": {
+                        "anyOf": [
+                            {"$ref": "#/components/schemas/Published"},
+                            _object({"error": error}, id=echo),
+                        ]
+                    },
+                }
+            }
+        ),
+        "Job": _object(
+            {
+                "jobId": _TEXT,
+                "to": _AUDIENCE,
+                "deadline": _COUNT,
+                "done": {"type": "boolean"},
+                "delivery": {"$ref": "#/components/schemas/Delivery"},
+            }
+        ),
+        "ConnectionPage": _object(
+            {"audience": _AUDIENCE, "connections": {"type": "array", "items": member}},
+            cursor=_TEXT,
+        ),
+        "ConnectionDetails": _object(
+            {"connectionId": _TEXT, "remembered": _or_null(remembered), "open": _or_null(opened)}
+        ),
+        "Closed": _object({"connectionId": _TEXT, "closed": {"type": "boolean"}}),
+        "PrincipalName": _object({"principal": {**_TEXT, "minLength": 1, "maxLength": 128}}),
+        "Revoked": _object(
+            {"principal": _TEXT, "notBefore": _COUNT, "closed": _COUNT, "left": _COUNT}
+        ),
+        "ClosedAll": _object(
+            {"principalId": _TEXT, "closed": _COUNT, "gone": _COUNT, "failed": _COUNT},
+            incomplete={"const": True, "description": "Ask once more for the rest."},
+        ),
+    }

@@ -1,0 +1,195 @@
+"""Sending over HTTP: repeated requests, lost answers, batches that run out of time."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import pytest
+
+from chalicelib.connections import Audience
+from chalicelib.errors import ClientError, PayloadTooLarge, ServiceUnavailable
+from chalicelib.http_answers import Answer
+from chalicelib.http_publishing import Publisher, get_job
+from chalicelib.http_requests import Call
+from chalicelib.idempotency import KEPT_SECONDS, LEASE_SECONDS
+from chalicelib.jobs import Job
+from tests.factories import NOW
+from tests.fakes import Clock, InMemoryIdempotency, InMemoryJobStore
+
+
+class Audiences:
+    """A broadcast that remembers what was sent; ``problem`` stops it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.told: dict[str, Any] = {"delivery": {"targeted": 1}}
+        self.problem: Exception | None = None
+        self.seconds_each = 0.0
+        self.clock = clock
+
+    def __call__(self, seconds: float) -> "Audiences":
+        return self
+
+    def broadcast(self, audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
+        self.clock.now += self.seconds_each
+        if self.problem is not None:
+            raise self.problem
+        self.sent.append(json.loads(payload))
+        return self.told
+
+
+@pytest.fixture
+def audiences() -> Audiences:
+    return Audiences(Clock(NOW))
+
+
+@pytest.fixture
+def store() -> InMemoryIdempotency:
+    return InMemoryIdempotency()
+
+
+def make_publisher(audiences: Audiences, store: InMemoryIdempotency) -> Publisher:
+    numbers = iter(range(10_000))
+    return Publisher(
+        "alice",
+        lambda seconds: audiences.broadcast,
+        store,
+        audiences.clock,
+        lambda bits: next(numbers),
+        audiences.clock,
+    )
+
+
+@pytest.fixture
+def publisher(audiences: Audiences, store: InMemoryIdempotency) -> Publisher:
+    return make_publisher(audiences, store)
+
+
+def call(body: Any, key: str | None = None, route: str = "POST/messages") -> Call:
+    headers = {} if key is None else {"idempotency-key": key}
+    return Call(route, body=json.dumps(body).encode(), headers=headers)
+
+
+HELLO = {"to": "everyone", "message": "hello"}
+
+
+def code_of(publisher: Publisher, asked: Call) -> str:
+    with pytest.raises(ClientError) as refused:
+        publisher.post(asked)
+    return refused.value.code
+
+
+def test_where_a_job_goes_on_it_is_accepted(publisher: Publisher, audiences: Audiences) -> None:
+    audiences.told = {"delivery": {}, "jobId": "a"}
+    answer = publisher.post(call(HELLO))
+    assert (answer.status, answer.body["jobId"]) == (202, "a")
+
+
+def test_the_same_request_is_answered_again_and_not_sent_again(
+    publisher: Publisher, audiences: Audiences
+) -> None:
+    first = publisher.post(call(HELLO, "a"))
+    again = publisher.post(call(HELLO, '"a"'))
+    assert (again.status, again.body) == (first.status, first.body)
+    assert again.headers == {"Idempotency-Replayed": "true"}
+    assert len(audiences.sent) == 1
+    audiences.clock.now += KEPT_SECONDS
+    assert publisher.post(call(HELLO, "a")).body != first.body
+
+
+@pytest.mark.parametrize(
+    "other", [call({**HELLO, "id": 1}, "a"), call(HELLO, "a", "POST/messages/batch")]
+)
+def test_a_key_is_good_for_one_request(
+    publisher: Publisher, audiences: Audiences, other: Call
+) -> None:
+    publisher.post(call(HELLO, "a"))
+    assert code_of(publisher, other) == "idempotency_key_reused"
+    assert len(audiences.sent) == 1
+
+
+def test_another_principal_may_have_the_same_key(
+    publisher: Publisher, audiences: Audiences, store: InMemoryIdempotency
+) -> None:
+    publisher.post(call(HELLO, "a"))
+    other = Publisher("bob", publisher.broadcast, store, audiences.clock, lambda bits: 1)
+    other.post(call(HELLO, "a"))
+    assert [message["from"] for message in audiences.sent] == ["alice", "bob"]
+
+
+def test_a_request_that_runs_is_not_carried_out_twice(
+    audiences: Audiences, store: InMemoryIdempotency
+) -> None:
+    running, go_on = Event(), Event()
+
+    def broadcast(audience: Audience, payload: bytes, message_id: str) -> Mapping[str, Any]:
+        running.set()
+        assert go_on.wait(5)
+        return {"delivery": {}}
+
+    slow = Publisher("alice", lambda seconds: broadcast, store, audiences.clock, lambda bits: 1)
+    with ThreadPoolExecutor(1) as executor:
+        first = executor.submit(slow.post, call(HELLO, "a"))
+        assert running.wait(5)
+        try:
+            assert code_of(make_publisher(audiences, store), call(HELLO, "a")) == (
+                "request_in_flight"
+            )
+        finally:
+            go_on.set()
+        assert first.result(5).status == 200
+    assert audiences.sent == []
+
+
+@pytest.mark.parametrize("problem", [ServiceUnavailable("down"), PayloadTooLarge("much")])
+def test_what_was_not_done_can_be_asked_for_again(
+    publisher: Publisher, audiences: Audiences, problem: Exception
+) -> None:
+    audiences.problem = problem
+    with pytest.raises((ServiceUnavailable, ClientError)):
+        publisher.post(call(HELLO, "a"))
+    audiences.problem = None
+    assert publisher.post(call(HELLO, "a")).status == 200
+
+
+def test_a_request_whose_function_died_can_be_repeated_after_a_while(
+    publisher: Publisher, audiences: Audiences, store: InMemoryIdempotency
+) -> None:
+    store.is_down = True  # when the answer is to be kept, as if it had died then
+    assert publisher.post(call(HELLO, "a")).status == 200
+    store.is_down = False
+    assert code_of(publisher, call(HELLO, "a")) == "request_in_flight"
+    audiences.clock.now += LEASE_SECONDS
+    assert publisher.post(call(HELLO, "a")).status == 200
+    assert len(audiences.sent) == 2
+
+
+def test_a_batch_that_runs_out_of_time_says_what_was_not_sent(
+    publisher: Publisher, audiences: Audiences
+) -> None:
+    audiences.seconds_each = 10.0
+    batch = {"messages": [{**HELLO, "id": number} for number in range(5)]}
+    results = publisher.post_batch(call(batch)).body["results"]
+    codes = [result.get("error", {}).get("code") for result in results]
+    assert codes == [None, None, None, "out_of_time", "out_of_time"]
+    assert [result["id"] for result in results] == list(range(5))
+    assert len(audiences.sent) == 3
+
+
+def test_one_of_a_batch_that_fails_does_not_stop_the_others(
+    publisher: Publisher, audiences: Audiences
+) -> None:
+    audiences.problem = ServiceUnavailable("down")
+    results = publisher.post_batch(call({"messages": [HELLO, HELLO]})).body["results"]
+    assert [result["error"]["code"] for result in results] == ["service_unavailable"] * 2
+
+
+def test_a_job_says_how_far_it_is() -> None:
+    store = InMemoryJobStore()
+    job = Job("job-1", Audience.parse("channel:news"), "api", "stage", int(NOW) + 900)
+    store.create(job, b"{}", [(0, None)])
+    answer: Answer = get_job(store, Call("GET/jobs/*", path={"job_id": "job-1"}))
+    assert answer.body["delivery"]["targeted"] == 0
+    assert (answer.body["done"], answer.body["to"]) == (False, "channel:news")

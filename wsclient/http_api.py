@@ -1,0 +1,144 @@
+"""Calls of the HTTP API, for those who operate it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from wsclient.errors import CannotConnect, NoAnswer, Refused, RequestFailed, WrongInput
+from wsclient.target import is_loopback
+from wsclient.tickets import NoRedirect
+from wsclient.words import printable
+
+_LONGEST = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpApi:
+    """The HTTP API at a URL, with the token of an operator."""
+
+    url: str
+    token: str | None = field(repr=False)
+    timeout: float
+    context: ssl.SSLContext | None = None
+
+    def connections(self, audience: str, page: int) -> Iterator[Mapping[str, Any]]:
+        """Yield who is in an audience, however many pages that takes."""
+        query = {"audience": audience, "limit": str(page)}
+        while True:
+            answer = self.call("GET", f"/connections?{urlencode(query)}")
+            yield from answer["connections"]
+            if "cursor" not in answer:
+                return
+            query["cursor"] = answer["cursor"]
+
+    def connection(self, connection_id: str) -> Mapping[str, Any]:
+        """Return what is known of a connection."""
+        return self.call("GET", f"/connections/{quote(connection_id, safe='')}")
+
+    def disconnect(self, connection_id: str) -> Mapping[str, Any]:
+        """Close a connection."""
+        return self.call("DELETE", f"/connections/{quote(connection_id, safe='')}")
+
+    def disconnect_all(self, principal_id: str) -> Mapping[str, Any]:
+        """Close the connections of a principal; what comes back says whether there are more."""
+        return self.call("DELETE", f"/principals/{quote(principal_id, safe='')}/connections")
+
+    def publish(self, to: str, message: str, key: str | None) -> Mapping[str, Any]:
+        """Send a message; under a key it is sent once, however often it is asked for."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return self.call("POST", "/messages", {"to": to, "message": message}, headers)
+
+    def job(self, job_id: str) -> Mapping[str, Any]:
+        """Return what has come of a job so far."""
+        return self.call("GET", f"/jobs/{quote(job_id, safe='')}")
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Mapping[str, Any]:
+        """Return the answer.
+
+        Raises RequestFailed for an error, Refused for 401 and 403, CannotConnect for what may pass,
+        NoAnswer where the server may have done what was asked.
+        """
+        request = urllib.request.Request(
+            self.url + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", **(headers or {}), **self._authorization()},
+            method=method,
+        )
+        handler = urllib.request.HTTPSHandler(context=self.context or ssl.create_default_context())
+        try:
+            opener = urllib.request.build_opener(NoRedirect, handler)
+            with opener.open(request, timeout=self.timeout) as response:
+                return _object(response.read(_LONGEST))
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _refusal(error.code, error.read(_LONGEST)) from None
+        except urllib.error.URLError as error:
+            text = printable(str(error.reason)) or type(error.reason).__name__
+            raise CannotConnect(f"no answer from {self.url}: {text}.") from None
+        except (OSError, HTTPException):
+            raise NoAnswer(f"{self.url} did not answer. It may have done what was asked.") from None
+
+    def _authorization(self) -> dict[str, str]:
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+
+def check_http_url(text: str) -> str:
+    """Return the URL of an HTTP API; raises WrongInput, which does not repeat it."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
+        raise WrongInput("the HTTP API's URL is written https://host/stage")
+    if "@" in parts.netloc:
+        raise WrongInput("a URL cannot hold a user's name or password; use --token-file")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise WrongInput("the URL must be https: the token would be sent in the clear")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        answer: Any = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise CannotConnect("what answers is not the HTTP API.")
+    return answer
+
+
+def _refusal(status: int, body: bytes) -> Refused | RequestFailed | CannotConnect:
+    code, message = _error(body)
+    said = f"{code}: {message}" if code else message or "no more is said"
+    if status in {401, 403}:
+        return Refused(f"refused with {status}: {said}")
+    if status == 429 or status >= 500 or 300 <= status < 400:
+        return CannotConnect(f"answered with {status}: {said}")
+    return RequestFailed(f"answered with {status}", code, message)
+
+
+def _error(body: bytes) -> tuple[str, str]:
+    """Return code and message of an error, in the API's shape or API Gateway's own."""
+    try:
+        answer: Any = json.loads(body)
+    except ValueError:
+        return "", ""
+    error = answer.get("error", answer) if isinstance(answer, dict) else {}
+    if not isinstance(error, dict):
+        return "", ""
+    return tuple(printable(str(error.get(name) or "")) for name in ("code", "message"))  # type: ignore[return-value]
