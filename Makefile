@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat deploy-local test check fmt bench doctor lock clean
+.PHONY: help run chat deploy-local test coverage check fmt bench doctor lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -26,7 +26,10 @@ deploy-local: $(VENV)/installed ## Deploy to an emulator of AWS on this machine,
 chat: $(VENV)/installed ## Talk to what `make run` serves, from another terminal
 	@exec $(BIN)/python -m wsclient chat ws://127.0.0.1:$(PORT)/api --token hello
 
-test: $(VENV)/installed ## Run every test, with branch coverage
+test: $(VENV)/installed ## Run every test, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+coverage: $(VENV)/installed ## Run every test in one process, and show branches that nothing ran
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
