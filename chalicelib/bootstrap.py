@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.authorizers import Authenticator
 from chalicelib.authorizers.api_key import ApiKeyAuthenticator, KeyStore
@@ -28,8 +28,6 @@ from chalicelib.dynamodb import DynamoDB
 from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.health import TableHealth
-from chalicelib.http_connections import Operator
-from chalicelib.http_publishing import Publisher
 from chalicelib.idempotency import IdempotencyStore
 from chalicelib.idempotency_table import DynamoDBIdempotency
 from chalicelib.job_table import DynamoDBJobStore
@@ -49,6 +47,10 @@ from chalicelib.settings import (
     required,
 )
 from chalicelib.sqs import Queue
+
+if TYPE_CHECKING:
+    from chalicelib.http_connections import Operator
+    from chalicelib.http_publishing import Publisher
 
 # What API Gateway waits for is 29 s.
 MAX_BUDGET = 25.0
@@ -126,8 +128,11 @@ class Services:
             self.report,
         )
 
-    def publisher(self, principal_id: str) -> Publisher:
+    def publisher(self, principal_id: str) -> "Publisher":
         """Return what sends for a principal over HTTP."""
+        # Functions of the WebSocket API need not pay for it.
+        from chalicelib.http_publishing import Publisher
+
         return Publisher(
             principal_id,
             lambda seconds: self._broadcast(*self.websocket_api(), BROADCAST_SHARE * seconds),
@@ -136,8 +141,10 @@ class Services:
             secrets.randbits,
         )
 
-    def operator(self) -> Operator:
+    def operator(self) -> "Operator":
         """Return what looks at connections and closes them."""
+        from chalicelib.http_connections import Operator
+
         management_api = self.management_api(*self.websocket_api())
         return Operator(self.connections, management_api, self.executor, self.now)
 
