@@ -27,6 +27,7 @@ from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenti
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
 from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
+from chalicelib.console import console_page
 from chalicelib.decisions import decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, PortcullisError, Unauthorized
 from chalicelib.http_answers import Answer, answer_to, answer_with_status, health_answer
@@ -204,6 +205,16 @@ def create_ticket() -> Response:
         return Answer(200, issued.to_dict(settings.websocket_url), {"Cache-Control": "no-store"})
 
     return _answer("ticket", issue_ticket)
+
+
+@app.route("/", content_types=[])
+def console() -> Response:
+    """Serve the page to try the API with, where a stage has it switched on."""
+    page = console_page(bootstrap.settings())
+    if page is None:
+        error = {"code": "not_found", "message": "This stage has no console."}
+        return Response({"error": error}, status_code=404)
+    return Response(page.body, headers=dict(page.headers))
 
 
 @app.route("/messages", methods=["POST"], authorizer=http_authorizer, cors=CORS)

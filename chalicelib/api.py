@@ -39,11 +39,15 @@ class RouteDefinition(TypedDict):
 
 
 class ExampleDefinition(TypedDict):
-    """What to show a newcomer: parameters that let a client in, and a message to send."""
+    """What to show a newcomer: parameters that let a client in, and a message to send.
+
+    ``page`` is the path of a page to try the API with, empty where there is none.
+    """
 
     headers: dict[str, str]
     query: dict[str, str]
     message: dict[str, str]
+    page: str
 
 
 class ApiDefinition(TypedDict):
@@ -184,6 +188,7 @@ def _example(settings: Settings) -> ExampleDefinition:
         headers=_demonstration_values(headers),
         query=_demonstration_values(query),
         message={"action": "sendmessage", "message": "hello"},
+        page="/" if settings.console else "",
     )
 
 

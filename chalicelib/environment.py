@@ -58,6 +58,13 @@ class Reader:
         self.refuse(f"{variable} (a number from {least} to {most})")
         return default
 
+    def switch(self, variable: str) -> bool:
+        """Return whether it is on; off where nothing is said."""
+        value = self.optional(variable) or "off"
+        if value not in {"on", "off"}:
+            self.refuse(f"{variable} (on or off)")
+        return value == "on"
+
     def endpoint(self, variable: str) -> str | None:
         """Return a URL without a query."""
         value = self.optional(variable)

@@ -94,6 +94,8 @@ class Settings:
     jwt: JwtSettings | None = None
     ticket_seconds: int = 30
     websocket_url: str | None = None
+    console: bool = False
+    """Whether ``GET /`` answers with the page to try the API with."""
     cors_allow_origin: str | None = "*"
     """None for nobody's pages."""
     websocket_api_id: str | None = None
@@ -120,7 +122,10 @@ class Settings:
         reader = Reader(environ)
         stage = reader.matching("STAGE", _STAGE_NAME)
         stage_variables = reader.stage_variables("STAGE_VARIABLES")
-        authenticators = reader.choices("AUTHENTICATORS", AUTHENTICATORS, "shared_token")
+        console = reader.switch("CONSOLE")
+        authenticators = reader.choices(
+            "AUTHENTICATORS", AUTHENTICATORS, "shared_token,ticket" if console else "shared_token"
+        )
         _refuse_demonstration_values(reader, stage)
         settings = cls(
             stage=stage,
@@ -142,6 +147,7 @@ class Settings:
             jwt=read_jwt(reader, local=stage == LOCAL_STAGE) if "jwt" in authenticators else None,
             ticket_seconds=reader.count("TICKET_SECONDS", 30, most=300),
             websocket_url=_websocket_url(reader),
+            console=console,
             cors_allow_origin=read_cors(reader),
             websocket_api_id=reader.optional("WEBSOCKET_API_ID"),
             websocket_stage=reader.optional("WEBSOCKET_STAGE"),

@@ -41,6 +41,12 @@ DEVIATIONS = (
     metavar="ORIGIN",
     help="Allow pages of another origin only, and see that those of this one get 403.",
 )
+@click.option(
+    "--credential-in",
+    metavar="PLACE",
+    default="route.request.header.token",
+    help="Where the credential goes if the authorizer names no identity source.",
+)
 @click.option("--keep", is_flag=True, help="Leave it running until Ctrl-C.")
 def main(
     *,
@@ -49,6 +55,7 @@ def main(
     port: int,
     message: str,
     refuse_origin: str | None,
+    credential_in: str,
     keep: bool,
 ) -> None:
     """Deploy with the unmodified `chalice deploy`. Exit: 0 if all went right, 1 if not."""
@@ -56,7 +63,7 @@ def main(
         with _emulator(port) as emulator, tempfile.TemporaryDirectory() as directory:
             environ = emulator.environ(os.environ)
             project = LocalProject.copy(project_dir, Path(directory), stage, environ)
-            client = _deploy(emulator, project, refuse_origin)
+            client = _deploy(emulator, project, refuse_origin, credential_in)
             went_right = _try(client, message, refuse_origin)
             if keep:
                 _keep(client)
@@ -76,7 +83,7 @@ def _emulator(port: int) -> Iterator[LocalEmulator]:
 
 
 def _deploy(
-    emulator: LocalEmulator, project: LocalProject, refuse_origin: str | None
+    emulator: LocalEmulator, project: LocalProject, refuse_origin: str | None, credential_in: str
 ) -> LocalClient:
     if refuse_origin is not None:
         project.set_variable("ALLOWED_ORIGINS", ALLOWED_ORIGIN)
@@ -90,7 +97,9 @@ def _deploy(
     api_id, stage = project.websocket_api()
     authorizers = emulator.client("apigatewayv2").get_authorizers(ApiId=api_id)["Items"]
     identity_sources = [source for it in authorizers for source in it["IdentitySource"]]
-    return LocalClient(emulator.websocket_url(api_id, stage), identity_sources, credential)
+    places = identity_sources or [credential_in]
+    url = emulator.websocket_url(api_id, stage)
+    return LocalClient(url, identity_sources, places, credential)
 
 
 def _try(client: LocalClient, message: str, refuse_origin: str | None) -> bool:
@@ -105,8 +114,8 @@ def _try(client: LocalClient, message: str, refuse_origin: str | None) -> bool:
 
 def _keep(client: LocalClient) -> None:
     click.echo(f"running until Ctrl-C; the credential is {client.credential}, expected in")
-    for source in client.identity_sources:
-        click.echo(f"  {source}")
+    for place in client.places:
+        click.echo(f"  {place}")
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())

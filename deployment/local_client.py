@@ -60,15 +60,19 @@ class LocalClient:
 
     url: str
     identity_sources: Sequence[str]
+    """What API Gateway itself must find in a handshake."""
+    places: Sequence[str]
+    """Where the credential goes, written as identity sources are."""
     credential: str
 
     def steps(self, message: str, refused_origin: str | None) -> Iterator[Step]:
         """Try all that is to be tried; each step says by itself whether it went right."""
-        if self.identity_sources:
-            yield self._handshake("without a credential", Credentials(), NO_CREDENTIAL)
-        wrong = Credentials.at(self.identity_sources, _WRONG)
+        # Without an identity source the authorizer is asked, as it is of a wrong credential.
+        refused = NO_CREDENTIAL if self.identity_sources else WRONG_CREDENTIAL
+        yield self._handshake("without a credential", Credentials(), refused)
+        wrong = Credentials.at(self.places, _WRONG)
         yield self._handshake("with a wrong credential", wrong, WRONG_CREDENTIAL)
-        right = Credentials.at(self.identity_sources, self.credential)
+        right = Credentials.at(self.places, self.credential)
         if refused_origin is not None:
             tried = f"with the right one, from a page of {refused_origin}"
             yield self._handshake(tried, right.from_origin(refused_origin), DENIED)

@@ -41,6 +41,8 @@ def banner(
     if credentials:
         shown = ", ".join(f"{name}: {value}" for name, value in credentials)
         lines.append(f"  Demonstration   {shown}")
+    if example.page and has_http:
+        lines += ["", "  Open in a browser:", f"    http://{address}{example.page}"]
     if definition.routes or definition.authorizer:
         lines += ["", "  Connect:", f"    {_wscat(definition, address, api_stage)}"]
     if example.message:

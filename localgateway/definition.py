@@ -23,7 +23,7 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
         "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
         "gateway_responses": {TYPE: GATEWAY_RESPONSE},  # of the HTTP API
         "policy_names": {...},  # of a deployment's roles: ignored here
-        "example": {"headers": {...}, "query": {...}, "message": {...}},
+        "example": {"headers": {...}, "query": {...}, "message": {...}, "page": PATH},
     }
 
 Every member is optional. NAME is the name of one of the app's Lambda functions. Texts of queues
@@ -87,11 +87,12 @@ _ROUTE_KEYS = frozenset(part.name for part in fields(Route))
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What to show a newcomer: parameters that let a client in, and a message to send."""
+    """What to show a newcomer: parameters that let in, a message to send, a page to open."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     message: Mapping[str, Any] = field(default_factory=dict)
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)

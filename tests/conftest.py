@@ -17,6 +17,7 @@ _OURS = (
     "SUBPROTOCOL",
     "TICKET_SECONDS",
     "WEBSOCKET_URL",
+    "CONSOLE",
     "JWT_ISSUER",
     "JWT_AUDIENCE",
     "JWT_CLIENT_IDS",

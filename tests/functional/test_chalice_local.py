@@ -61,7 +61,7 @@ def post(
 
 def test_a_bad_credential_gets_no_answer_where_aws_says_401(tmp_path: Path) -> None:
     # The local gateway does as AWS does: tests/end_to_end/test_authorizers.py
-    with chalice_local(tmp_path / "granted") as port:
+    with chalice_local(tmp_path / "granted", CONSOLE="off") as port:
         assert post(port) == 401
         assert post(port, "Bearer wrong") is None
         assert post(port, "Basic aGVsbG8=") is None

@@ -84,7 +84,9 @@ def test_test_client_config_and_lambda_agree_on_names() -> None:
 def test_all_that_ships_is_packaged_and_nothing_that_stays_behind(package: Package) -> None:
     shipped = {str(path.relative_to(ROOT)) for path in SHIPPED}
     templates = (ROOT / "chalicelib" / "mapping_templates").glob("*.vtl")
-    shipped |= {str(path.relative_to(ROOT)) for path in templates}
+    pages = (ROOT / "chalicelib").rglob("*.html")
+    shipped |= {str(path.relative_to(ROOT)) for path in (*templates, *pages)}
+    assert "chalicelib/console/console.html" in shipped
     assert "chalicelib/mapping_templates/sendmessage.vtl" in shipped
     sources = {name for name in package.files if "__pycache__" not in name}
     assert sources == shipped | {"chalice/__init__.py", "chalice/app.py"}
@@ -100,6 +102,7 @@ def test_no_packaged_stage_has_a_secret_a_demonstration_value_or_a_local_address
 ) -> None:
     for function in package.functions():
         variables = dict(function["Environment"]["Variables"])
+        assert variables.pop("CONSOLE", "off") == ("on" if variables["STAGE"] == "dev" else "off")
         if function["Handler"] == "app.app":  # no event of the WebSocket API tells it
             assert variables.pop("WEBSOCKET_API_ID") == {"Fn::Sub": "${WebsocketAPI}"}
             assert variables.pop("WEBSOCKET_STAGE") == "api"

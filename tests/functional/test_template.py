@@ -21,6 +21,7 @@ REST_API = API.replace(API_ID, "${RestAPI}")
 HTTP_ROUTES = (
     "DELETE/connections/*",
     "DELETE/principals/*/connections",
+    "GET/",
     "GET/connections",
     "GET/connections/*",
     "GET/health",

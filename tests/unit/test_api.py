@@ -200,6 +200,11 @@ def test_the_example_lets_a_newcomer_in(
     assert (example["headers"], example["query"]) == (headers, query)
 
 
+def test_the_example_has_the_page_where_there_is_one() -> None:
+    assert api.definition(make_settings(console=True))["example"]["page"] == "/"
+    assert api.definition(make_settings())["example"]["page"] == ""
+
+
 @pytest.mark.parametrize("authenticator", ["shared_token", "request_parameters"])
 def test_no_secret_is_in_the_definition(authenticator: str) -> None:
     secrets = ("shared_token", "header_auth_value", "query_string_value", "stage_variable_value")

@@ -34,6 +34,7 @@ def test_everything_can_be_set() -> None:
         "SUBPROTOCOL": "chat",
         "TICKET_SECONDS": "10",
         "WEBSOCKET_URL": "wss://ws.example.com",
+        "CONSOLE": "on",
         "SHARED_TOKEN": SECRET,
         "SHARED_TOKEN_HEADER": "x-token",
         "HEADER_AUTH_NAME": "H",
@@ -78,6 +79,7 @@ def test_everything_can_be_set() -> None:
         subprotocol="chat",
         ticket_seconds=10,
         websocket_url="wss://ws.example.com",
+        console=True,
         shared_token=SECRET,
         shared_token_header="x-token",
         header_auth_name="H",
@@ -110,6 +112,21 @@ def test_everything_can_be_set() -> None:
         ssm_endpoint="http://127.0.0.1:8200",
         secrets_manager_endpoint="http://127.0.0.1:8300",
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "authenticators"),
+    [
+        ({}, ("shared_token",)),
+        ({"CONSOLE": "off"}, ("shared_token",)),
+        ({"CONSOLE": "on"}, ("shared_token", "ticket")),
+        ({"CONSOLE": "on", "AUTHENTICATORS": "api_key"}, ("api_key",)),
+    ],
+)
+def test_the_console_brings_tickets_along_unless_something_else_is_said(
+    changes: dict[str, str], authenticators: tuple[str, ...]
+) -> None:
+    assert Settings.from_environ({**PROD, **changes}).authenticators == authenticators
 
 
 def test_all_that_is_missing_or_invalid_is_named_at_once() -> None:
@@ -145,6 +162,7 @@ def test_all_that_is_missing_or_invalid_is_named_at_once() -> None:
         pytest.param("SUBPROTOCOL", "bearer.x", id="a protocol like a credential"),
         pytest.param("TICKET_SECONDS", "301", id="a ticket for long"),
         pytest.param("WEBSOCKET_URL", "https://a.example", id="no address of a WebSocket"),
+        pytest.param("CONSOLE", "yes", id="neither on nor off"),
         pytest.param("SHARED_TOKEN_HEADER", "to:ken", id="no name of a header"),
         pytest.param("HEADER_AUTH_NAME", "a b", id="no name of a header either"),
         pytest.param("QUERY_STRING_NAME", "a&b", id="no name of a query parameter"),

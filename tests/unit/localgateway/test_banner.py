@@ -46,6 +46,13 @@ def test_queues_are_shown_with_who_works_them() -> None:
     assert "Queues" not in text()
 
 
+def test_a_page_to_open_comes_before_commands_to_paste() -> None:
+    shown = text(example=Example(page="/"))
+    assert "\n  Open in a browser:\n    http://127.0.0.1:8000/\n\n  Connect:\n" in shown
+    assert "browser" not in text()
+    assert "browser" not in text(example=Example(page="/"), has_http=False)
+
+
 def command(shown: str) -> list[str]:
     """Return the words of the command line to paste, as a shell reads them."""
     line = next(line for line in shown.splitlines() if line.startswith("    npx "))

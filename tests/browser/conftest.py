@@ -1,0 +1,90 @@
+"""A real Chromium, and pages that fail a test by what they say in the browser's own console."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.window import Window
+from tests.end_to_end.conftest import serve
+from tests.gateway_process import GatewayProcess
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+__all__ = ["serve"]
+
+OpenWindow = Callable[..., Window]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all; fails, and never skips, where there is none."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    if found is None:
+        pytest.fail(
+            "no Chromium here: install it (Debian: apt-get install chromium), name it in the "
+            "environment variable CHROMIUM, or leave these tests out with -m 'not browser'"
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Iterator[GatewayProcess]:
+    """What ``make run`` serves."""
+    with GatewayProcess("--stage", "local") as running:
+        yield running
+
+
+@pytest.fixture
+def open_window(browser: Browser) -> Iterator[OpenWindow]:
+    """Open the console in windows of their own; in the end none may have had a fault."""
+    windows: list[Window] = []
+    contexts: list[BrowserContext] = []
+
+    def open_one(url: str, **options: Any) -> Window:
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 760}, **options})
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        windows.append(Window(_prepared(context), url))
+        return windows[-1]
+
+    yield open_one
+    faults = [fault for window in windows for fault in window.faults()]
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _prepared(context: BrowserContext) -> Page:
+    page = context.new_page()
+    page.add_init_script(
+        "window.violations = [];"
+        "addEventListener('securitypolicyviolation', ({violatedDirective, blockedURI}) =>"
+        " violations.push(`${violatedDirective} ${blockedURI}`));"
+    )
+    return page
