@@ -24,7 +24,7 @@ from chalice.app import (
     WebsocketEvent,
 )
 
-from chalicelib import bootstrap, http_publishing
+from chalicelib import bootstrap
 from chalicelib.arrivals import STATUS
 from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
@@ -52,6 +52,7 @@ HTTP_AUTHORIZER_SECONDS = 60
 
 if TYPE_CHECKING:
     from chalicelib.api import ApiDefinition
+    from chalicelib.http_publishing import Publisher
 
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
@@ -276,6 +277,8 @@ def post_messages() -> Response:
 @app.route("/jobs/{job_id}", authorizer=http_authorizer, cors=CORS, content_types=[])
 def get_job(job_id: str) -> Response:
     """Say what has come of a message that a job delivers."""
+    from chalicelib import http_publishing  # noqa: PLC0415  as where it publishes
+
     services = bootstrap.services()
     store = None if services.queue is None else services.job_store
     return _answer("get_job", lambda call: http_publishing.get_job(store, call))
@@ -335,7 +338,7 @@ def openapi_document() -> Response:
     return Response(document, {"Cache-Control": "max-age=300"})
 
 
-def _publisher(call: Call) -> http_publishing.Publisher:
+def _publisher(call: Call) -> Publisher:
     principal_id = call.principal.principal_id if call.principal else ""
     return bootstrap.services().publisher(principal_id)
 

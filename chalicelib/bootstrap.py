@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.arrivals import Arrivals
 from chalicelib.authorizers import Authenticator, Principal
@@ -31,8 +31,6 @@ from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.gate import Gate
 from chalicelib.health import TableHealth
-from chalicelib.http_connections import Operator
-from chalicelib.http_publishing import Publisher
 from chalicelib.idempotency import IdempotencyStore
 from chalicelib.idempotency_table import DynamoDBIdempotency
 from chalicelib.job_table import DynamoDBJobStore
@@ -59,6 +57,10 @@ from chalicelib.settings import (
 )
 from chalicelib.sqs import Queue
 from chalicelib.sweep import Sweep
+
+if TYPE_CHECKING:
+    from chalicelib.http_connections import Operator
+    from chalicelib.http_publishing import Publisher
 
 # What API Gateway waits for is 29 s.
 MAX_BUDGET = 25.0
@@ -178,8 +180,11 @@ class Services:
     def _renewal(self) -> Renewal:
         return Renewal(self.bearer_authenticators, self.connections, self.revocations, self.now)
 
-    def publisher(self, principal_id: str) -> Publisher:
+    def publisher(self, principal_id: str) -> "Publisher":
         """Return what sends for a principal over HTTP."""
+        # Functions of the WebSocket API need not pay for it.
+        from chalicelib.http_publishing import Publisher
+
         return Publisher(
             principal_id,
             lambda seconds: self._broadcast(*self.websocket_api(), BROADCAST_SHARE * seconds),
@@ -188,8 +193,10 @@ class Services:
             secrets.randbits,
         )
 
-    def operator(self) -> Operator:
+    def operator(self) -> "Operator":
         """Return what looks at connections and closes them."""
+        from chalicelib.http_connections import Operator
+
         management_api = self.management_api(*self.websocket_api())
         return Operator(self.connections, management_api, self.executor, self.now)
 
