@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from chalicelib.management_api import management_endpoint
 from chalicelib.settings import LOCAL_STAGE, Settings
 
 _PAGE = Path(__file__).with_name("console.html")
@@ -41,12 +42,15 @@ def websocket_address(settings: Settings) -> str:
     """Return where the WebSocket API is: a URL, a path on the page's own host, or nothing.
 
     The local gateway has both APIs on one port, whatever name it is reached by. On AWS they are
-    two hosts, and the page cannot know the other one.
+    two hosts, of which the deployment tells the other one.
     """
     if settings.websocket_url is not None:
         return settings.websocket_url
     if settings.stage == LOCAL_STAGE and settings.management_endpoint is not None:
         return urlsplit(settings.management_endpoint).path or "/"
+    if settings.websocket_api_id and settings.websocket_stage and settings.region:
+        api, stage, region = settings.websocket_api_id, settings.websocket_stage, settings.region
+        return management_endpoint(api, stage, region).replace("https", "wss", 1)
     return ""
 
 

@@ -38,9 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all; fails, and never skips, where there is none."""
+    """Start one for each file; fails, and never skips, where there is none.
+
+    Playwright leaves an event loop running in this thread until it ends: tests of other
+    directories, which want one of their own, must not come before that.
+    """
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         pytest.fail(

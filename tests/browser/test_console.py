@@ -136,12 +136,12 @@ def test_a_client_that_is_kicked_says_so_and_does_not_come_back_by_itself(
         (4401, "your credential has expired (4401)"),
         (4403, "your access has been revoked (4403)"),
         (4429, "you have sent too much (4429)"),
-        ("disconnected", "an operator has ended it (disconnected)"),
+        (4410, "an operator has ended it (4410)"),
         (4499, "because (4499)"),
     ],
 )
 def test_a_closing_frame_is_put_into_words(
-    gateway: GatewayProcess, open_window: OpenWindow, code: int | str, words: str
+    gateway: GatewayProcess, open_window: OpenWindow, code: int, words: str
 ) -> None:
     window = open_window(gateway.http_url).get_in()
     api, connection_id = management_api(gateway), window.connection_id

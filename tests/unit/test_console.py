@@ -41,6 +41,10 @@ def test_there_is_none_unless_it_is_switched_on() -> None:
             "ws://a.test/b",
         ),
         ({"stage": "dev", "management_endpoint": LOCAL}, ""),
+        (
+            {"websocket_api_id": "a1b2", "websocket_stage": "api", "region": "eu-west-1"},
+            "wss://a1b2.execute-api.eu-west-1.amazonaws.com/api",
+        ),
         ({}, ""),
     ],
 )
