@@ -48,6 +48,7 @@ def hosts(
         "TABLE_NAME": app.table,
         "EVERYONE_SHARDS": str(app.settings.everyone_shards),
         "QUEUE_NAME": "",
+        "AUTHENTICATORS": "shared_token",
         "AWS_ENDPOINT_URL_DYNAMODB": database.endpoint_url,
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": app.gateway.management_url,
     }
