@@ -21,7 +21,7 @@ run: $(VENV)/installed ## Serve the app on this machine (PORT=8000)
 	@exec $(BIN)/python -m localgateway --stage local --port $(PORT)
 
 deploy-local: $(VENV)/installed ## Deploy to an emulator of AWS on this machine, and connect (KEEP=1)
-	@$(BIN)/python -m deployment.local --stage dev --refuse-origin https://elsewhere.example.com $(if $(KEEP),--keep)
+	@$(BIN)/python -m deployment.local --stage prod --refuse-origin https://elsewhere.example.com $(if $(KEEP),--keep)
 
 chat: $(VENV)/installed ## Talk to what `make run` serves, from another terminal
 	@exec $(BIN)/python -m wsclient chat ws://127.0.0.1:$(PORT)/api --token hello
