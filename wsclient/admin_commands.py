@@ -103,6 +103,24 @@ def disconnect(
             return None
 
 
+@admin.command("revoke")
+@click.argument("principal")
+@http_options
+@click.pass_obj
+def revoke(environ: Environ, /, principal: str, **options: Any) -> None:
+    """Keep a principal out, and close the connections it has."""
+    _show(_api(environ, **options).revoke(principal))
+
+
+@admin.command("allow")
+@click.argument("principal")
+@http_options
+@click.pass_obj
+def allow(environ: Environ, /, principal: str, **options: Any) -> None:
+    """Let a principal in again."""
+    _show(_api(environ, **options).allow(principal))
+
+
 @admin.command("publish")
 @click.argument("message")
 @click.option("--to", "audience", metavar="AUDIENCE", default="everyone", show_default=True)

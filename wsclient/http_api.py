@@ -51,6 +51,14 @@ class HttpApi:
         """Close the connections of a principal; what comes back says whether there are more."""
         return self.call("DELETE", f"/principals/{quote(principal_id, safe='')}/connections")
 
+    def revoke(self, principal_id: str) -> Mapping[str, Any]:
+        """Keep a principal out, and close the connections it has."""
+        return self.call("POST", "/principals/revoke", {"principal": principal_id})
+
+    def allow(self, principal_id: str) -> Mapping[str, Any]:
+        """Let a principal in again."""
+        return self.call("POST", "/principals/allow", {"principal": principal_id})
+
     def publish(self, to: str, message: str, key: str | None) -> Mapping[str, Any]:
         """Send a message; under a key it is sent once, however often it is asked for."""
         headers = {} if key is None else {"Idempotency-Key": key}

@@ -73,6 +73,13 @@ def test_connections_are_listed_shown_and_closed(gateway: GatewayProcess, client
         each.shutdown()
 
 
+def test_a_principal_is_kept_out_and_let_in_again(gateway: GatewayProcess) -> None:
+    (revoked,) = answers(admin(gateway, "revoke", "mallory"))
+    assert revoked["principal"] == "mallory"
+    (allowed,) = answers(admin(gateway, "allow", "mallory"))
+    assert allowed == {"principal": "mallory"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
