@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.arrivals import Arrivals
@@ -37,7 +38,7 @@ from chalicelib.job_table import DynamoDBJobStore
 from chalicelib.jobs import JobQueue, JobStore, TaskQueue, Worker
 from chalicelib.limit_settings import LimitSettings
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
-from chalicelib.messages import Broadcast, Router
+from chalicelib.messages import Broadcast, Policies, Router
 from chalicelib.metrics import DeliveryMetrics
 from chalicelib.rate_table import DynamoDBRates
 from chalicelib.rates import RateLimiter, RateStore
@@ -100,6 +101,7 @@ class Services:
     connection_ttl: int
     """Seconds."""
     default_scopes: Scopes
+    policies: Callable[[], Policies | None]
     delivery: DeliverySettings
     limits: LimitSettings
     report: Report
@@ -137,6 +139,7 @@ class Services:
             secrets.randbits,
             self.default_scopes,
             self.delivery.max_channels,
+            self.policies(),
         )
 
     def keeps_out(self, principal: Principal) -> bool:
@@ -284,6 +287,7 @@ def build(
         now=now,
         connection_ttl=settings.connection_ttl,
         default_scopes=settings.default_scopes,
+        policies=cache(partial(cedar_policies, settings.cedar_policies)),
         delivery=settings.delivery,
         limits=settings.limits,
         revocations=DynamoDBRevocations(dynamodb, settings.table_name),
@@ -411,6 +415,21 @@ def authenticators(
         "ticket": partial(TicketAuthenticator, stores.tickets, settings.connection_ttl),
     }
     return tuple(build[name]() for name in settings.authenticators)
+
+
+def cedar_policies(name: str | None) -> Policies | None:
+    """Return the policies of a file beside app.py; ConfigurationError where they cannot be had."""
+    if name is None:
+        return None
+    try:
+        # 40 ms, which only those pay who ask for it.
+        from chalicelib.cedar import CedarPolicies
+
+        return CedarPolicies((Path(__file__).parents[1] / name).read_text("utf-8"))
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("CEDAR_POLICIES needs cedarpy in requirements.txt") from error
+    except OSError as error:
+        raise ConfigurationError("CEDAR_POLICIES names no file of the package") from error
 
 
 def jwt_authenticator(

@@ -120,6 +120,13 @@ class Broadcast(Protocol):
         """Return what came of it, as the sender is told."""
 
 
+class Policies(Protocol):
+    """One more checker beside scopes."""
+
+    def allow(self, principal_id: str, action: str, audience: Audience, scopes: Scopes, /) -> bool:
+        """Tell whether a principal may do this."""
+
+
 class Renew(Protocol):
     """Whatever verifies a new credential."""
 
@@ -132,7 +139,8 @@ class Router:
     """Carries out commands.
 
     ``now`` is in seconds since the epoch; ``random_bits(n)`` returns an n-bit number;
-    ``default_scopes`` are those of connections whose authorizer says nothing of scopes.
+    ``default_scopes`` are those of connections whose authorizer says nothing of scopes. What they
+    allow, ``policies`` must allow too, where there are any.
     """
 
     gate: Gate
@@ -143,6 +151,7 @@ class Router:
     random_bits: Callable[[int], int]
     default_scopes: Scopes
     max_channels: int
+    policies: Policies | None = None
 
     def respond(self, incoming: IncomingMessage) -> Answer:
         """Carry out one frame; the sender's faults become an error frame, ours are raised."""
@@ -211,7 +220,10 @@ class Router:
 
     def _check(self, sender: Sender, action: str, audience: Audience, problem: str) -> None:
         scopes = self.default_scopes if sender.scopes is None else sender.scopes
-        if not may(sender, scopes, action, audience):
+        is_allowed = may(sender, scopes, action, audience)
+        if is_allowed and self.policies is not None:
+            is_allowed = self.policies.allow(sender.principal_id, action, audience, scopes)
+        if not is_allowed:
             raise ClientError("forbidden_audience", problem)
 
 

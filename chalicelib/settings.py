@@ -48,6 +48,7 @@ DEFAULT_SCOPES = "connect sendmessage"
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_CEDAR_FILE = re.compile(r"chalicelib/(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.cedar")
 _STAGE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # RFC 9110, 5.6.2, but without the dot, which sets a credential apart from its prefix.
 _SUBPROTOCOL = re.compile(r"[!#$%&'*+\-^_`|~0-9A-Za-z]+")
@@ -82,6 +83,8 @@ class Settings:
     allowed_origins: frozenset[str] | None = None
     """None lets any origin in."""
     default_scopes: Scopes = field(default_factory=lambda: Scopes.parse(DEFAULT_SCOPES))
+    cedar_policies: str | None = None
+    """A file of the package."""
     subprotocol: str = "portcullis"
     shared_token: str | None = field(default=None, repr=False)
     shared_token_header: str = "token"
@@ -136,6 +139,7 @@ class Settings:
             credential_places=read_places(reader),
             allowed_origins=read_allowed_origins(reader),
             default_scopes=read_scopes(reader, "DEFAULT_SCOPES", DEFAULT_SCOPES),
+            cedar_policies=_cedar_policies(reader),
             subprotocol=reader.matching("SUBPROTOCOL", _SUBPROTOCOL, "portcullis"),
             shared_token=reader.optional("SHARED_TOKEN"),
             shared_token_header=reader.matching("SHARED_TOKEN_HEADER", _PARAMETER_NAME, "token"),
@@ -198,6 +202,12 @@ def _stage_variable_name(reader: Reader, stage_variables: Mapping[str, str]) -> 
     if DEFAULT_STAGE_VARIABLE in stage_variables or _sources(reader, "STAGE_VARIABLE_VALUE"):
         return DEFAULT_STAGE_VARIABLE
     return None
+
+
+def _cedar_policies(reader: Reader) -> str | None:
+    if reader.optional("CEDAR_POLICIES") is None:
+        return None
+    return reader.matching("CEDAR_POLICIES", _CEDAR_FILE)
 
 
 def _websocket_url(reader: Reader) -> str | None:

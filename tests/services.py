@@ -40,6 +40,7 @@ def make_services(executor: Executor, settings: Settings | None = None, **change
         "executor": executor,
         "connection_ttl": settings.connection_ttl,
         "default_scopes": settings.default_scopes,
+        "policies": lambda: None,
         "delivery": settings.delivery,
         "limits": settings.limits,
         "report": no_report,

@@ -154,7 +154,11 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 # Imported by nobody who does not ask for it, in the right stage: see docs/dependencies.md.
-LATE = {"bootstrap.py": {"boto3"}, "jwt_keys.py": {"jwt", "cryptography"}}
+LATE = {
+    "bootstrap.py": {"boto3"},
+    "cedar.py": {"cedarpy"},
+    "jwt_keys.py": {"jwt", "cryptography"},
+}
 
 
 def imported(path: Path) -> set[str]:

@@ -142,6 +142,30 @@ def test_scopes_say_who_may_do_what(scopes: str, action: str, audiences: list[st
     assert allowed == audiences
 
 
+class OnlyNews:
+    """Policies under which nobody sends to anything but one channel."""
+
+    def allow(self, principal_id: str, action: str, audience: Audience, scopes: Scopes) -> bool:
+        return (principal_id, action, str(audience)) == ("alice", "sendmessage", "channel:news")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "audience", "outcome"),
+    [
+        ("sendmessage:channel:*", "channel:news", "ok"),
+        ("sendmessage:channel:*", "channel:other", "forbidden_audience"),
+        ("sendmessage", "everyone", "forbidden_audience"),
+        ("connect", "channel:news", "forbidden_audience"),
+    ],
+)
+def test_where_there_are_policies_both_they_and_scopes_must_allow(
+    broadcasts: Broadcasts, scopes: str, audience: str, outcome: str
+) -> None:
+    router = make_router(broadcasts, default_scopes=Scopes.parse(scopes), policies=OnlyNews())
+    body = json.dumps({"action": "sendmessage", "message": "hello", "to": audience})
+    assert router.respond(make_incoming(body)).outcome == outcome
+
+
 def test_the_scopes_of_a_connection_take_the_place_of_the_default(broadcasts: Broadcasts) -> None:
     router = make_router(broadcasts, default_scopes=Scopes.parse("sendmessage:*"))
     body = {"action": "sendmessage", "message": "x", "to": "channel:news"}
