@@ -1,6 +1,7 @@
 """What every test can rely on: no way to AWS, none of the machine's settings, one real engine."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -83,6 +84,13 @@ def isolated_environment() -> Iterator[None]:
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
+
+
+@pytest.fixture(autouse=True)
+def signals_arrive() -> Iterator[None]:
+    """What a test leaves blocked, every process of the next ones would not hear of."""
+    yield
+    assert signal.pthread_sigmask(signal.SIG_SETMASK, ()) == set()
 
 
 @pytest.fixture(scope="session")

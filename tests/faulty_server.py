@@ -71,7 +71,10 @@ class FaultyServer:
         self._server.close()
         while self._open:
             for task, writer in self._open.items():
-                writer.transport.abort()
+                with suppress(
+                    AttributeError
+                ):  # what Python 3.11.2 raises of a closed TLS transport
+                    writer.transport.abort()
                 task.cancel()
             await asyncio.sleep(0.01)
 
