@@ -71,10 +71,7 @@ class FaultyServer:
         self._server.close()
         while self._open:
             for task, writer in self._open.items():
-                with suppress(
-                    AttributeError
-                ):  # what Python 3.11.2 raises of a closed TLS transport
-                    writer.transport.abort()
+                _abort(writer)
                 task.cancel()
             await asyncio.sleep(0.01)
 
@@ -88,7 +85,7 @@ class FaultyServer:
                 pass
             writer.close()
             await writer.wait_closed()
-        writer.transport.abort()
+        _abort(writer)
         del self._open[task]
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -115,6 +112,11 @@ class FaultyServer:
             writer.write(OK)
             return True
         return await FAULTS[fault.rstrip("0123456789")](writer)
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    with suppress(AttributeError):  # a TLS transport that is closed already, in Python 3.11.2
+        writer.transport.abort()
 
 
 async def down(writer: asyncio.StreamWriter) -> bool:
