@@ -58,10 +58,23 @@ _EVENTS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+# The connection of the message, as the table has it.
+_ITEM: Mapping[str, Any] = {
+    "pk": {"S": "connection#L0SM9cOFvHcCIhw="},
+    "sk": {"S": "connection"},
+    "principalId": {"S": "alice"},
+    "connectedAt": {"N": "1795000000000"},
+    "expiresAt": {"N": "9000000000"},
+    "sourceIp": {"S": "192.0.2.7"},
+    "apiId": {"S": "abcdef1234"},
+    "stage": {"S": "api"},
+    "context": {"M": {}},
+}
+
 
 def measure(parameters: Parameters) -> dict[str, Any]:
     """Return the figures of each handler, by what is in the package."""
-    with tempfile.TemporaryDirectory() as scratch, _management_api() as endpoint:
+    with tempfile.TemporaryDirectory() as scratch, _aws() as endpoint:
         packages = _packages(Path(scratch))
         runs: dict[str, dict[str, list[Figures]]] = {
             handler: {kind: [] for kind in packages} for handler in _EVENTS
@@ -124,7 +137,8 @@ def _run(package: Path, handler: str, endpoint: str) -> Figures:
             "AWS_REGION": "eu-west-1",
             "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "of-no-account",
-            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": endpoint,
+            "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+            "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"{endpoint}/api",
         },
         capture_output=True,
         text=True,
@@ -137,15 +151,17 @@ def _run(package: Path, handler: str, endpoint: str) -> Figures:
 
 
 @contextmanager
-def _management_api() -> Iterator[str]:
-    """Take what the message handler posts: it has to connect, sign and read an answer."""
+def _aws() -> Iterator[str]:
+    """Know the connection, and take what is posted to it: both have to be signed and read."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
+            body = json.dumps({"Item": _ITEM}).encode() if self.headers["x-amz-target"] else b""
             self.send_response(200)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -154,7 +170,7 @@ def _management_api() -> Iterator[str]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/api"
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

@@ -7,6 +7,13 @@ import sys
 import time
 
 
+class Context:
+    """Lambda's, as far as a handler asks it."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 28_000
+
+
 def main(package: str, handler: str, site_packages: str, event: str) -> None:
     """Print CPU times in ms, and how many modules of boto3 were loaded, as JSON."""
     sys.path[:0] = [package]
@@ -20,7 +27,7 @@ def main(package: str, handler: str, site_packages: str, event: str) -> None:
 
     decoded = json.loads(event)
     asked = time.process_time()
-    answer = getattr(app, handler)(decoded, None)
+    answer = getattr(app, handler)(decoded, Context())
     answered = time.process_time()
     expected = {"websocket_authorizer": '"Effect": "Allow"', "websocket_message": "200"}
     if expected[handler] not in json.dumps(answer):
