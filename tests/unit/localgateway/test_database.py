@@ -56,9 +56,10 @@ INDEX = {
 SINCE = {"AttributeName": "since", "AttributeType": "N"}
 # Starts an engine, says where, and waits to be killed.
 PARENT = """
-import signal, time
+import os, signal, time
 from localgateway.database import EmbeddedDatabase
-signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
+# Not print: the signal may come while the line below is still being printed.
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b"interrupted\\n"))
 with EmbeddedDatabase.start() as engine:
     print(engine.endpoint_url, flush=True)
     time.sleep(60)
