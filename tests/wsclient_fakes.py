@@ -43,6 +43,7 @@ class ScriptedConnection:
         self._answer = answer
         self.sent: list[Frame] = []
         self.is_closed = False
+        self.longest_wait = 0.0
 
     def send(self, text: str) -> None:
         """Take a frame; its answer is the next thing to come."""
@@ -55,6 +56,7 @@ class ScriptedConnection:
     def receive(self, seconds: float | None, wake: int | None = None) -> str | None:
         """Return what comes in time; the clock moves on to it."""
         assert seconds is not None
+        self.longest_wait = max(self.longest_wait, seconds)
         self._check()
         if not self._coming or self._coming[0][0] > self._clock.now + seconds:
             self._clock.now += seconds

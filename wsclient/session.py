@@ -15,6 +15,8 @@ from wsclient.protocol import Frame, answers, decode, encode, error_of, is_error
 
 _REMEMBERED = 10_000
 _QUIET = 0.5
+# A signal that comes just before a wait does not end it: its handler runs when the wait is over.
+_LONGEST_WAIT = 1.0
 _AWAY = (CannotConnect, Closed, NoAnswer)
 
 
@@ -133,7 +135,8 @@ class Session:
                 return self._waiting.popleft()
             self._keep()
             until = self._next_event(deadline)
-            frame = self._receive(max(0.0, until - self._clock()), wake)
+            seconds = min(max(0.0, until - self._clock()), _LONGEST_WAIT)
+            frame = self._receive(seconds, wake)
             if frame is not None:
                 return frame
             if wake is not None and select.select([wake], [], [], 0)[0]:

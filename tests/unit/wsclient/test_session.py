@@ -74,6 +74,14 @@ def test_frames_come_in_order_and_none_after_a_while(clock: Clock) -> None:
     assert clock.now == 15
 
 
+def test_no_wait_is_so_long_that_a_signal_before_it_is_not_heard_of(clock: Clock) -> None:
+    quiet = ScriptedConnection(clock, {})
+    world = World(quiet, clock=clock)
+    world.session.open()
+    assert world.session.receive(300) is None
+    assert (clock.now, quiet.longest_wait) == (300, 1)
+
+
 def test_an_answer_is_told_from_what_comes_between(clock: Clock) -> None:
     connection = ScriptedConnection(clock, {0: message("a")}, answer=lambda _: None)
     world = World(connection, clock=clock)
