@@ -141,6 +141,8 @@ def test_gateways_own_refusals_have_our_shape_and_can_be_read_by_pages(
             reply = case.ask(hosts[name])
             assert (reply.status, reply.code) == (case.status, code)
             assert reply.headers["access-control-allow-origin"] == "*"
+            challenge = reply.headers.get("www-authenticate")
+            assert challenge == ("Bearer" if case.status == 401 else None)
             assert "wrong" not in json.dumps(reply.body)
 
 

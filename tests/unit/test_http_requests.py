@@ -52,6 +52,7 @@ def test_every_error_has_one_shape(code: str) -> None:
     answer = error_answer(code, "Why.")
     assert answer.body == {"error": {"code": code, "message": "Why."}}
     assert ("Retry-After" in answer.headers) == (code in RETRY_SECONDS)
+    assert ("WWW-Authenticate" in answer.headers) == (code == "unauthorized")
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -68,10 +69,26 @@ def test_gateway_says_what_we_would() -> None:
         assert body["error"]["message"] == MESSAGES[code]
         assert response.get("statusCode", str(STATUSES[code])) == str(STATUSES[code])
         assert ("statusCode" in response) != kind.startswith("DEFAULT_")
-        assert response["responseParameters"] == {
-            "gatewayresponse.header.Access-Control-Allow-Origin": "'https://app.example.com'"
+        headers = {
+            name.removeprefix("gatewayresponse.header."): value.strip("'")
+            for name, value in response["responseParameters"].items()
         }
-    assert gateway_responses(None)["UNAUTHORIZED"]["responseParameters"] == {}
+        assert headers.pop("Access-Control-Allow-Origin") == "https://app.example.com"
+        exposed = headers.pop("Access-Control-Expose-Headers", None)
+        assert exposed == ("Retry-After" if "Retry-After" in headers else None)
+        assert headers == error_answer(code, "").headers
+
+
+def test_gateway_tells_who_has_no_credential_and_who_comes_too_fast_what_to_do() -> None:
+    responses = gateway_responses(None)
+    assert responses["UNAUTHORIZED"]["responseParameters"] == {
+        "gatewayresponse.header.Cache-Control": "'no-store'",
+        "gatewayresponse.header.WWW-Authenticate": "'Bearer'",
+    }
+    assert responses["THROTTLED"]["responseParameters"] == {
+        "gatewayresponse.header.Cache-Control": "'no-store'",
+        "gatewayresponse.header.Retry-After": "'1'",
+    }
 
 
 def test_health_looks_at_the_table_once_in_a_while() -> None:
