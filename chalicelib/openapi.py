@@ -3,17 +3,18 @@
 Only who asks for it pays for it: nothing imports this module before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from chalicelib import __version__
 from chalicelib.actions import MAX_ID_CHARACTERS, MAX_ID_NUMBER
 from chalicelib.broadcast import Outcome
 from chalicelib.connection_pages import MAX_CURSOR
-from chalicelib.http_answers import STATUSES
+from chalicelib.http_answers import CHALLENGE, RETRY_SECONDS, STATUSES
 from chalicelib.http_connections import DEFAULT_PAGE, MAX_PAGE
 from chalicelib.http_publishing import MAX_BATCH
 from chalicelib.http_routes import ROUTE_SCOPES, route_name
+from chalicelib.openapi_examples import EXAMPLES
 
 Schema = dict[str, Any]
 
@@ -53,7 +54,10 @@ def document(base_path: str) -> Schema:
         },
         "servers": [{"url": base_path or "/"}],
         "paths": _paths(),
-        "components": {"schemas": _schemas(), "securitySchemes": {"bearer": _BEARER}},
+        "components": {
+            "schemas": {name: _shown(name, schema) for name, schema in _schemas().items()},
+            "securitySchemes": {"bearer": _BEARER},
+        },
     }
 
 
@@ -82,7 +86,7 @@ def _paths() -> Schema:
             "post": _operation(
                 "POST", "/tickets", "Ask for a ticket, to open one connection with.",
                 {"200": ("Ticket", "Good once and for seconds.")},
-                ("not_found", "unsupported_media_type"),
+                ("not_found", "unknown_parameter", "unsupported_media_type"),
             )
         },
         "/messages": {
@@ -184,16 +188,18 @@ def _operation(
 ) -> Schema:
     scope = ROUTE_SCOPES.get(route_name(method, path))
     errors = (*codes, *_ALWAYS, *(_PROTECTED if scope else ()))
+    responses = {
+        **_errors(errors),
+        **{status: _content(name, text) for status, (name, text) in answers.items()},
+    }
     made: Schema = {
         "operationId": _operation_id(method, path),
         "summary": summary,
-        "responses": {
-            **_errors(errors),
-            **{status: _content(name, text) for status, (name, text) in answers.items()},
-        },
+        "security": [{"bearer": []}] if scope else [],
+        "responses": dict(sorted(responses.items())),
     }
     if scope:
-        made |= {"security": [{"bearer": []}], "description": f"Asks for the scope `{scope}`."}
+        made["description"] = f"Asks for the scope `{scope}`."
     if parameters:
         made["parameters"] = parameters
     if body:
@@ -217,9 +223,18 @@ def _errors(codes: tuple[str, ...]) -> Schema:
     for code in codes:
         by_status.setdefault(str(STATUSES[code]), []).append(code)
     return {
-        status: _content("Error", f"`{'`, `'.join(sorted(found))}`")
-        for status, found in sorted(by_status.items())
+        status: _content("Error", f"`{'`, `'.join(sorted(found))}`") | _headers(found)
+        for status, found in by_status.items()
     }
+
+
+def _headers(codes: Collection[str]) -> Schema:
+    headers: Schema = {}
+    if any(code in RETRY_SECONDS for code in codes):
+        headers["Retry-After"] = {"description": "In seconds.", "schema": _COUNT}
+    if "unauthorized" in codes:
+        headers["WWW-Authenticate"] = {"schema": {"const": CHALLENGE}}
+    return {"headers": headers} if headers else {}
 
 
 def _path(name: str) -> Schema:
@@ -237,6 +252,10 @@ def _object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
         "required": list(required),
         "additionalProperties": False,
     }
+
+
+def _shown(name: str, schema: Schema) -> Schema:
+    return {**schema, "examples": [EXAMPLES[name]]} if name in EXAMPLES else schema
 
 
 def _or_null(schema: Schema) -> Schema:
