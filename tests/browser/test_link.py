@@ -132,3 +132,16 @@ def test_what_is_unanswered_fails_when_the_line_breaks_and_is_not_sent_again(
     actions = [json.loads(event["body"])["action"] for event in deaf.events("message")]
     assert actions == ["sendmessage", "ping"]
     assert len(deaf.events("connect")) == 2
+
+
+def test_a_line_is_looked_at_when_the_network_has_changed(page: Page, serve: Serve) -> None:
+    deaf = serve(connect=accept, disconnect=accept, message=accept)
+    start(page, deaf.url)
+    page.evaluate("line.check()")
+    assert json.loads(deaf.wait_for("message")["body"])["action"] == "ping"
+    page.clock.fast_forward("00:06")
+    page.wait_for_function("told.at(-1).state === 'waiting'")
+    assert page.evaluate("line.check(); line.state") == "connecting", "it waits no longer"
+    page.wait_for_function("told.at(-1).state === 'open'")
+    page.evaluate("line.close(); line.check()")
+    assert states_of(page) == ["connecting", "open", "waiting", "connecting", "open", "closed"]
