@@ -42,13 +42,14 @@ def run(
     stdin: str | bytes = "",
     cwd: Path = ROOT,
     variables: Mapping[str, str] | None = None,
+    path: str = str(ROOT),
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end, all of it piped."""
     data = stdin if isinstance(stdin, bytes) else stdin.encode()
     done = subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
-        env={**environment(**(variables or {})), "PYTHONPATH": str(ROOT)},
+        env={**environment(**(variables or {})), "PYTHONPATH": path},
         input=data,
         capture_output=True,
         timeout=60,

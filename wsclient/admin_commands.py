@@ -13,10 +13,10 @@ import click
 from wsclient import stages, target
 from wsclient.connection import trust
 from wsclient.credentials import TOKEN_VARIABLE, TokenSource
-from wsclient.errors import OutputGone, WrongInput
+from wsclient.errors import WrongInput
 from wsclient.http_api import HttpApi, check_http_url
 from wsclient.options import ask_for_token
-from wsclient.printing import json_line
+from wsclient.printing import json_line, output
 
 URL_VARIABLE = "WSCLIENT_HTTP_URL"
 POLL_SECONDS = 1.0
@@ -54,7 +54,7 @@ def http_options(command: Command) -> Command:
     return command
 
 
-@click.group()
+@click.group(short_help="Do what operators do, over the HTTP API.")
 def admin() -> None:
     """Do what operators do, over the HTTP API; the token needs the scope admin, or publish.
 
@@ -82,7 +82,7 @@ def show_connection(environ: Environ, /, connection_id: str, **options: Any) -> 
     _show(_api(environ, **options).connection(connection_id))
 
 
-@admin.command("disconnect")
+@admin.command("disconnect", short_help="Close a connection, or all of a principal.")
 @click.argument("connection_id", required=False)
 @click.option("--principal", metavar="ID", help="Close all connections of this principal.")
 @http_options
@@ -165,14 +165,14 @@ def _wait(api: HttpApi, job_id: str) -> None:
         if sys.stderr.isatty():
             click.echo(f"\rsent to {answer['delivery']['targeted']} so far", err=True, nl=False)
         time.sleep(POLL_SECONDS)
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", err=True, nl=False)
     _show(answer)
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    try:
+    with output():
         click.echo(json_line(dict(answer)))
-    except BrokenPipeError:
-        raise OutputGone("the reader of the output has gone") from None
 
 
 def _api(
