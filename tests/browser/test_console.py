@@ -337,7 +337,8 @@ def test_administration_says_in_words_what_a_stage_or_a_token_cannot(
     answers = [
         (404, {"error": {"code": "not_found", "message": "No such route."}}, "Not here (404)"),
         (403, {"message": "Missing Authentication Token"}, "this stage has no such route"),
-        (403, {"Message": "User is not authorized to access this resource"}, "A scope is missing"),
+        (403, {"Message": "User is not authorized to access this resource"}, "a scope is missing"),
+        (403, {"error": {"code": "forbidden", "message": "Not this."}}, "a scope is missing"),
         (401, {"message": "Unauthorized"}, "not accepted (401)"),
         (503, {"error": {"code": "unavailable", "message": "Later."}}, "cannot answer now (503)"),
     ]
