@@ -117,6 +117,7 @@ CASES = {
     "a batch too large": Case(
         "POST", "/messages/batch", 400, "invalid_field", {"messages": [send()] * 26}
     ),
+    "a batch too long": Case("POST", "/messages/batch", 413, "body_too_long", b"a" * 1_048_577),
     "another field beside": Case(
         "POST", "/messages/batch", 400, "unknown_field", {"messages": [send()], "to": "everyone"}
     ),

@@ -5,7 +5,14 @@ import json
 import pytest
 
 from chalicelib.authorizers import Principal
-from chalicelib.errors import ClientError, ConfigurationError, Forbidden, Unauthorized
+from chalicelib.errors import (
+    ClientError,
+    ConfigurationError,
+    Forbidden,
+    LimitExceeded,
+    ServiceUnavailable,
+    Unauthorized,
+)
 from chalicelib.gateway_responses import gateway_responses
 from chalicelib.health import KEPT_SECONDS, TableHealth
 from chalicelib.http_answers import MESSAGES, RETRY_SECONDS, STATUSES, answer_to, error_answer
@@ -54,6 +61,16 @@ def test_every_error_has_one_shape(code: str) -> None:
     assert ("Retry-After" in answer.headers) == (code in RETRY_SECONDS)
     assert ("WWW-Authenticate" in answer.headers) == (code == "unauthorized")
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_whoever_may_ask_again_is_told_when() -> None:
+    passing = {code for code, status in STATUSES.items() if status in (409, 429, 503)}
+    assert passing - {"idempotency_key_reused"} == RETRY_SECONDS.keys()
+
+
+def test_an_account_over_its_quota_is_not_a_service_that_is_away() -> None:
+    assert answer_to(LimitExceeded("429")).status == 429
+    assert answer_to(ServiceUnavailable("503")).status == 503
 
 
 def test_a_fault_of_ours_is_nobody_elses_business() -> None:
