@@ -144,6 +144,20 @@ CASES = {
     "nobody of a principal": Case("DELETE", "/principals/nobody%20here/connections", 200),
     "nobody of a principal with a slash": Case("DELETE", "/principals/a%2Fb/connections", 200),
     "a job of two names": Case("GET", "/jobs/a%2Fb", 404, "not_found"),
+    "a principal let in": Case("POST", "/principals/allow", 200, body={"principal": "mall/ory"}),
+    "nobody to keep out": Case("POST", "/principals/revoke", 400, "missing_field", {}),
+    "more than who": Case(
+        "POST", "/principals/revoke", 400, "unknown_field", {"principal": "a", "why": "b"}
+    ),
+    "a principal that is none": Case(
+        "POST", "/principals/revoke", 400, "invalid_field", {"principal": ["a"]}
+    ),
+    "a principal too long": Case(
+        "POST", "/principals/allow", 413, "body_too_long", {"principal": "a" * 8192}
+    ),
+    "a principal in the query": Case(
+        "POST", "/principals/revoke?principal=a", 400, "unknown_parameter", {"principal": "a"}
+    ),
     "the wrong method": Case("PUT", "/messages", 405, "method_not_allowed"),
     "the wrong method of two": Case("POST", f"/connections/{NOBODY}", 405, "method_not_allowed"),
 }  # fmt: skip
