@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -26,6 +27,8 @@ from tests.gateway_process import ROOT, GatewayProcess
 
 IMAGES = ROOT / "docs" / "images"
 COMMITTED = ("console-light.png", "console-dark.png")
+DRAWN_OF = "drawn-of.txt"
+PAGE = ROOT / "chalicelib" / "console" / "console.html"
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +86,17 @@ def draw(window: Window, file: Path) -> Locator:
     return window.page.locator("body")
 
 
+def version_of_the_page() -> str:
+    return f"console.html {hashlib.sha256(PAGE.read_bytes()).hexdigest()}\n"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pictures_of_a_conversation(
     with_keys: GatewayProcess, open_window: OpenWindow, drawer: Path, scheme: str
 ) -> None:
     window = talk(with_keys, open_window, scheme)
     draw(window, drawer / f"console-{scheme}.png")
+    (drawer / DRAWN_OF).write_text(version_of_the_page())
     ground = window.page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(number) for number in re.findall(r"\d+", ground)[:3])
     assert (brightness > 600) is (scheme == "light")
@@ -100,3 +108,9 @@ def test_the_readme_and_the_guide_show_the_committed_pictures() -> None:
         assert (IMAGES / name).read_bytes().startswith(b"\x89PNG")
         assert f"docs/images/{name}" in readme
     assert f"images/{COMMITTED[0]}" in guide
+
+
+def test_the_committed_pictures_are_of_the_page_as_it_is() -> None:
+    drawn = (IMAGES / DRAWN_OF).read_text()
+    again = "draw them again: PICTURES=1 .venv/bin/python -m pytest tests/browser -k pictures"
+    assert drawn == version_of_the_page(), again
