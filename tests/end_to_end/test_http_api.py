@@ -146,6 +146,13 @@ def test_gateways_own_refusals_have_our_shape_and_can_be_read_by_pages(
             assert "wrong" not in json.dumps(reply.body)
 
 
+@pytest.mark.parametrize("name", ["the wrong method", "another type", "no JSON"])
+def test_any_error_can_be_read_by_pages_and_is_not_kept(host: Host, name: str) -> None:
+    headers = CASES[name].ask(host).headers
+    assert headers["access-control-allow-origin"] == "*"
+    assert headers["cache-control"] == "no-store"
+
+
 @pytest.mark.parametrize("name", sorted({*HOSTS} - {"test_client"}))  # fails on any preflight
 @pytest.mark.parametrize("path", ["/messages", "/connections/a", "/health"])
 def test_a_page_of_another_origin_may_ask(hosts: dict[str, Host], name: str, path: str) -> None:

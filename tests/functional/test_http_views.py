@@ -83,6 +83,15 @@ def test_a_credential_without_the_scope_of_the_route_is_refused(method: str, pat
     assert ask(method, path, who(others, NOW + 60)) == (403, "forbidden")
 
 
+def test_a_revoked_operator_is_refused_though_api_gateway_remembers_him(services: Any) -> None:
+    services.revocations.revoke("alice", int(NOW))
+    for method, path in PROTECTED:
+        if ROUTE_SCOPES[route_name(method, path)] == "admin":
+            assert ask(method, path, who("admin", NOW + 60)) == (403, "forbidden")
+    services.revocations.allow("alice")
+    assert ask("POST", "/principals/allow", who("admin", NOW + 60))[0] == 400
+
+
 def test_what_goes_wrong_inside_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
