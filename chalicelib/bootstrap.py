@@ -37,6 +37,7 @@ from chalicelib.idempotency_table import DynamoDBIdempotency
 from chalicelib.job_table import DynamoDBJobStore
 from chalicelib.jobs import JobQueue, JobStore, TaskQueue, Worker
 from chalicelib.limit_settings import LimitSettings
+from chalicelib.managed_keys import ManagedKeys, is_revoked
 from chalicelib.management_api import APIGatewayManagementAPI, management_endpoint
 from chalicelib.messages import Broadcast, Policies, Router
 from chalicelib.metrics import DeliveryMetrics
@@ -61,6 +62,7 @@ from chalicelib.sweep import Sweep
 
 if TYPE_CHECKING:
     from chalicelib.http_connections import Operator
+    from chalicelib.http_keys import KeyKeeper
     from chalicelib.http_publishing import Publisher
 
 # What API Gateway waits for is 29 s.
@@ -92,6 +94,8 @@ class Services:
     authenticators: Callable[[], Sequence[Authenticator]]
     allowed_origins: Collection[str] | None
     tickets: TicketStore
+    keys: ManagedKeys | None
+    """None where no key is taken."""
     connections: ConnectionRepository
     management_api: Callable[[str, str], ManagementAPI]
     """By API id and stage."""
@@ -146,6 +150,13 @@ class Services:
         """Tell whether the credential that showed this principal is revoked."""
         not_before = self.revocations.not_before(principal.principal_id)
         return is_kept_out(not_before, principal.context())
+
+    def has_revoked(self, principal: Principal) -> bool:
+        """Tell whether a principal, or the very key it showed, is revoked by now."""
+        key_id = principal.details.get("key")
+        if self.keys is not None and key_id is not None and is_revoked(self.keys, key_id):
+            return True
+        return self.keeps_out(principal)
 
     def arrivals(self) -> Arrivals:
         """Return who decides whether a new connection may stay."""
@@ -202,6 +213,12 @@ class Services:
 
         management_api = self.management_api(*self.websocket_api())
         return Operator(self.connections, management_api, self.executor, self.now)
+
+    def key_keeper(self) -> "KeyKeeper":
+        """Return what makes, lists and revokes API keys."""
+        from chalicelib.http_keys import KeyKeeper
+
+        return KeyKeeper(self.keys, self.has_revoked, self.now)
 
     def _broadcast(self, api_id: str, stage: str, budget: float) -> Broadcast:
         broadcaster = Broadcaster(
@@ -267,8 +284,9 @@ def build(
     region = required(settings.region, "AWS_REGION")
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="table")
     dynamodb = _dynamodb(settings, credentials, now)
+    keys = DynamoDBKeys(dynamodb, settings.table_name)
     stores = CredentialStores(
-        keys=DynamoDBKeys(dynamodb, settings.table_name),
+        keys=keys,
         tickets=DynamoDBTickets(dynamodb, settings.table_name),
     )
     secret = secret_source(settings, credentials, now)
@@ -276,6 +294,7 @@ def build(
         authenticators=cache(partial(authenticators, settings, secret, stores, now)),
         allowed_origins=settings.allowed_origins,
         tickets=stores.tickets,
+        keys=keys if "api_key" in settings.authenticators else None,
         connections=DynamoDBConnectionRepository(
             dynamodb,
             settings.table_name,

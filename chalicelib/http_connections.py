@@ -28,10 +28,8 @@ from chalicelib.errors import (
 )
 from chalicelib.frames import encode
 from chalicelib.http_answers import Answer
-from chalicelib.http_requests import Call, audience, not_found
+from chalicelib.http_requests import DEFAULT_PAGE, MAX_PAGE, Call, audience, not_found
 
-MAX_PAGE = 500
-DEFAULT_PAGE = 100
 CLOSING_FRAME = encode(
     {
         "type": "closing",
