@@ -5,8 +5,8 @@
   it has an end, expiresAt (s, TTL), and where it was made over HTTP, createdBy
 * key, in the list of all: pk ``keys``, sk ``<id>``; with all that the key has but the digest
 
-The list is one partition. Listing reads nothing else, and no secret's digest; making a key writes
-to it twice, for that is what a transaction costs, so 500 keys a second can be made.
+The list is one partition. Listing reads nothing else, and no secret's digest. Of the 1,000 writes
+a second that a partition takes a transaction needs two: about 500 keys a second can be made.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 """
 

@@ -191,9 +191,12 @@ class Counting(DynamoDB):
     """Notes what it is asked for; can refuse the second item of a transaction."""
 
     asked: list[str]
+    written: Any
 
     def call(self, operation: str, payload: Any) -> dict[str, Any]:
         self.asked.append(operation)
+        if operation == "TransactWriteItems":
+            self.written = payload
         if operation == "TransactWriteItems" and "refuse" in self.asked:
             payload["TransactItems"][1]["Put"]["ConditionExpression"] = "attribute_exists(pk)"
         return super().call(operation, payload)
@@ -230,6 +233,20 @@ def test_a_key_that_cannot_be_listed_does_not_come_to_be(
         keys.add(key)
     assert keys.get(key.key_id) is None
     assert keys.page(None, 9).keys == ()
+
+
+def test_a_repetition_of_a_call_whose_answer_was_lost_revives_no_key(
+    counting: tuple[Counting, DynamoDBKeys],
+) -> None:
+    dynamodb, keys = counting
+    _, key = new_key("alice", Scopes(), NOW)
+    keys.add(key)
+    assert keys.revoke(key.key_id)
+    dynamodb.call("TransactWriteItems", dynamodb.written)
+    assert [it.revoked for it in keys.page(None, 9).keys] == [True]
+    found = keys.get(key.key_id)
+    assert found is not None
+    assert found.revoked
 
 
 @pytest.mark.parametrize("deleted", ["key", "entry"])
