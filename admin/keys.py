@@ -11,7 +11,7 @@ import click
 from chalicelib.authorizers import is_principal_id
 from chalicelib.authorizers.api_key import KeyDescription, is_key_id, new_key
 from chalicelib.managed_keys import ManagedKeys, end_after, every_key
-from chalicelib.scopes import Scopes
+from chalicelib.scopes import MAX_CHARACTERS, Scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,7 @@ class Keys:
         """Return a new key, which nobody can show again; raises ClickException."""
         if not is_principal_id(principal_id):
             raise click.ClickException("a principal has 1 to 128 printable characters")
-        try:
-            granted = self.default_scopes if scopes is None else Scopes.parse(scopes)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
+        granted = self.default_scopes if scopes is None else _scopes(scopes)
         now = self.now()
         text, key = new_key(principal_id, granted, now, end_after(now, days))
         self.store.add(key)
@@ -49,6 +46,16 @@ class Keys:
             raise click.ClickException("the id of a key has 16 characters: those after pk_")
         if not self.store.revoke(key_id):
             raise click.ClickException(f"there is no key {key_id}")
+
+
+def _scopes(text: str) -> Scopes:
+    try:
+        scopes = Scopes.parse(text)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    if len(str(scopes)) > MAX_CHARACTERS:
+        raise click.ClickException(f"the scopes are over {MAX_CHARACTERS} characters together")
+    return scopes
 
 
 def _state(key: KeyDescription, now: float) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from chalicelib.actions import only_fields
 from chalicelib.authorizers import Principal, is_principal_id
-from chalicelib.authorizers.api_key import KeyDescription, is_key_id, new_key
+from chalicelib.authorizers.api_key import ApiKey, KeyDescription, is_key_id, new_key
 from chalicelib.errors import ClientError, Forbidden
 from chalicelib.frames import Fields
 from chalicelib.http_answers import Answer
@@ -34,25 +34,20 @@ class KeyKeeper:
     now: Callable[[], float]
 
     def create(self, call: Call) -> Answer:
-        """Make a key, which this answer alone has; Forbidden for what its maker may not do."""
+        """Make a key, which this answer alone has; Forbidden for a maker who was just revoked."""
         keys, now = self._taken(), self.now()
         maker = call.caller(KEYS_SCOPE, now)
-        call.only_parameters(())
-        if HEADER in call.headers:
-            # An answer that is kept to be repeated would be a key in the table, for a day.
-            problem = "No Idempotency-Key is taken here: an answer with a key is not kept."
-            raise ClientError("invalid_idempotency_key", problem)
-        principal_id, scopes, days = _wanted(call.json_object(MAX_BODY_BYTES))
-        if not maker.scopes.cover(scopes):
+        wanted = _wanted(call)
+        if not maker.scopes.cover(wanted.scopes):
             raise ClientError("forbidden", "A key can have no scope that you do not have yourself.")
-        text, key = new_key(principal_id, scopes, now, end_after(now, days), maker.principal_id)
+        text, key = wanted.made(now, maker.principal_id)
         keys.add(key)
         if self.is_revoked(maker):
-            # Who revokes writes, then reads what there is; here it is the other way round: of a
-            # maker who is kept out there is no key that was not listed when it was revoked.
+            # Looked up after the key was written: one that stays was in the list before its maker
+            # was revoked, for whoever revokes to see. This one nobody has been told.
             keys.revoke(key.key_id)
             raise Forbidden("revoked", maker.principal_id)
-        about = {"of": principal_id, "key": key.key_id}
+        about = {"of": key.principal_id, "key": key.key_id}
         return Answer(201, {"key": text, **_described(key)}, _FRESH, about=about)
 
     def list(self, call: Call) -> Answer:
@@ -93,18 +88,41 @@ def _described(key: KeyDescription) -> Mapping[str, Any]:
     }
 
 
-def _wanted(fields: Fields) -> tuple[str, Scopes, int | None]:
+class _Wanted(NamedTuple):
+    principal_id: str
+    scopes: Scopes
+    days: int | None
+
+    def made(self, now: float, maker: str) -> tuple[str, ApiKey]:
+        return new_key(self.principal_id, self.scopes, now, end_after(now, self.days), maker)
+
+
+def _wanted(call: Call) -> _Wanted:
+    call.only_parameters(())
+    if HEADER in call.headers:
+        # An answer that is kept to be repeated would be a key in the table, for a day.
+        problem = "No Idempotency-Key is taken here: an answer with a key is not kept."
+        raise ClientError("invalid_idempotency_key", problem)
+    fields = call.json_object(MAX_BODY_BYTES)
     only_fields(fields, _FIELDS)
-    for name in ("principal", "scopes"):
-        if name not in fields:
-            raise ClientError("missing_field", f"{name} is missing.")
-    principal_id = fields["principal"]
+    return _Wanted(_principal_id(fields), _scopes(fields), _days(fields))
+
+
+def _principal_id(fields: Fields) -> str:
+    principal_id = _required(fields, "principal")
     if not is_principal_id(principal_id):
         raise ClientError("invalid_field", "principal is not the id of a principal.")
-    return str(principal_id), _scopes(fields["scopes"]), _days(fields)
+    return str(principal_id)
 
 
-def _scopes(texts: object) -> Scopes:
+def _required(fields: Fields, name: str) -> object:
+    if name not in fields:
+        raise ClientError("missing_field", f"{name} is missing.")
+    return fields[name]
+
+
+def _scopes(fields: Fields) -> Scopes:
+    texts = _required(fields, "scopes")
     if not isinstance(texts, list) or not texts or not all(map(_is_scope, texts)):
         raise ClientError("invalid_field", "scopes must be a list of scopes, one at least.")
     scopes = Scopes(frozenset(texts))
