@@ -181,6 +181,14 @@ def test_pages_hold_every_key_once_whatever_their_size(stores: Stores, limit: in
     assert found == [key.key_id for key in keys]
 
 
+def test_every_key_is_found_however_many_pages_there_are(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.managed_keys.PAGE", 2)
+    keys = added_keys(stores, 5)
+    assert [key.key_id for key in every_key(stores.keys)] == [key.key_id for key in keys]
+
+
 def test_a_page_may_begin_after_a_key_that_is_none(stores: Stores) -> None:
     keys = added_keys(stores, 3)
     assert [key.key_id for key in stores.keys.page("0" * 16, 9).keys] == [it.key_id for it in keys]
