@@ -30,6 +30,17 @@ _MEMBER = {
 }
 _TIMES = {name: _MEMBER[name] for name in ("connectedAt", "expiresAt")}
 
+_WANTED_KEY = {"principal": "robot", "scopes": ["connect", "publish"], "days": 90}
+_KEY = {
+    "keyId": "0123456789abcdef",
+    "principal": "robot",
+    "scopes": ["connect", "publish"],
+    "createdAt": 1795191109,
+    "expiresAt": 1802967109,
+    "createdBy": "maya",
+    "revoked": False,
+}
+
 EXAMPLES: Mapping[str, Any] = {
     "Error": _ERROR,
     "Health": {"status": "ok", "stage": "dev", "version": __version__, "table": "ok"},
@@ -64,6 +75,11 @@ EXAMPLES: Mapping[str, Any] = {
         },
     },
     "Closed": {"connectionId": "L0SM9cOFvHcCIhw=", "closed": True},
+    "WantedKey": _WANTED_KEY,
+    "Key": _KEY,
+    "CreatedKey": {"key": f"pk_0123456789abcdef_{'x' * 43}", **_KEY},
+    "KeyPage": {"keys": [_KEY]},
+    "RevokedKey": {"keyId": "0123456789abcdef", "revoked": True},
     "PrincipalName": {"principal": "mallory"},
     "Revoked": {"principal": "mallory", "notBefore": 1795191110, "closed": 2, "left": 0},
     "ClosedAll": {"principalId": "mallory", "closed": 2, "gone": 0, "failed": 0},
