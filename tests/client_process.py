@@ -186,6 +186,15 @@ class TerminalClient:
         self._read(0.2)
         return self.process.returncode
 
+    def put_back(self) -> None:
+        """Set the terminal as it was in the beginning."""
+        termios.tcsetattr(self._slave, termios.TCSANOW, self.before)
+
+    @property
+    def takes_single_keys(self) -> bool:
+        """Return whether keys arrive without a line's end."""
+        return not termios.tcgetattr(self._slave)[3] & termios.ICANON
+
     def settings(self) -> list[object]:
         """Return how the terminal is set now."""
         return list(termios.tcgetattr(self._slave))

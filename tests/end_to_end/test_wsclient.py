@@ -681,7 +681,10 @@ def test_after_a_stop_the_chat_goes_on(gateway: GatewayProcess) -> None:
     with TerminalClient("chat", gateway.url, "--token", "hello") as client:
         client.wait_for("connected")
         client.process.send_signal(signal.SIGSTOP)
+        os.waitpid(client.process.pid, os.WUNTRACED)
+        client.put_back()  # as a shell does
         client.process.send_signal(signal.SIGCONT)
+        eventually(lambda: client.takes_single_keys)
         client.press("back\r")
         client.wait_for("client: back$")
         client.press("\x04")

@@ -16,6 +16,7 @@ from chalicelib.http_routes import ROUTE_SCOPES, route_name
 from tests.client_process import run
 from tests.gateway_process import ROOT, GatewayProcess
 from tests.http_hosts import OverTheNetwork
+from tests.wsclient_fakes import TicketServer
 from wsclient.errors import ExitCode
 
 
@@ -72,6 +73,27 @@ def test_connections_are_listed_shown_and_closed(gateway: GatewayProcess, client
     assert answers(admin(gateway, "connections", "--to", "principal:client")) == []
     for each in others:
         each.shutdown()
+
+
+def test_all_of_a_principal_are_closed_however_often_it_must_be_asked_for() -> None:
+    counts = {"principalId": "a", "closed": 2, "gone": 0, "failed": 0}
+    parts = [{**counts, "incomplete": True}, {**counts, "incomplete": True}, counts]
+    with TicketServer(bodies=[json.dumps(part).encode() for part in parts]) as server:
+        done = run("admin", "disconnect", "--principal", "a", "--http", server.url)
+    assert answers(done) == parts
+    stuck = {**counts, "closed": 0, "incomplete": True}
+    with TicketServer(body=json.dumps(stuck).encode()) as server:
+        done = run("admin", "disconnect", "--principal", "a", "--http", server.url)
+    assert answers(done) == [stuck]
+
+
+def test_a_job_is_waited_for() -> None:
+    job = {"jobId": "j", "to": "everyone", "deadline": 9, "delivery": {"targeted": 7}}
+    bodies = [json.dumps({**job, "done": is_done}).encode() for is_done in (False, True)]
+    with TicketServer(bodies=bodies) as server:
+        done = run("admin", "job", "j", "--wait", "--http", server.url)
+        assert len(server.requests) == 2
+    assert answers(done) == [{**job, "done": True}]
 
 
 def test_a_principal_is_kept_out_and_let_in_again(gateway: GatewayProcess) -> None:
