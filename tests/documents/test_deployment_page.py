@@ -1,7 +1,7 @@
 """docs/deployment.md, and the README's short form of it, pasted into a shell line by line.
 
 An emulator plays AWS, and AWS's own command line speaks to it. It refuses names and parameters that
-are wrong; what IAM would allow it does not ask.
+are wrong; what IAM would allow it does not ask, nor for a stack's capabilities.
 """
 
 from __future__ import annotations
