@@ -27,10 +27,8 @@ from chalicelib.errors import (
     PortcullisError,
 )
 from chalicelib.http_answers import Answer
-from chalicelib.http_requests import Call, audience, not_found
+from chalicelib.http_requests import DEFAULT_PAGE, MAX_PAGE, Call, audience, not_found
 
-MAX_PAGE = 500
-DEFAULT_PAGE = 100
 # Of the time there is; the rest is for what has begun.
 _SHARE = 0.7
 _AT_ONCE = 16

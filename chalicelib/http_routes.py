@@ -5,6 +5,10 @@ from collections.abc import Mapping
 
 from chalicelib.scopes import Scopes
 
+KEYS_SCOPE = "admin:keys"
+OPERATORS_SCOPES = frozenset({"admin", KEYS_SCOPE})
+"""Of those who may end what others have: whether they are revoked is looked up each time."""
+
 # By method and path; the parameters of a path are written ``*``.
 ROUTE_SCOPES: Mapping[str, str] = {
     "POST/tickets": "connect",
@@ -17,6 +21,9 @@ ROUTE_SCOPES: Mapping[str, str] = {
     "DELETE/principals/*/connections": "admin",
     "POST/principals/revoke": "admin",
     "POST/principals/allow": "admin",
+    "POST/keys": KEYS_SCOPE,
+    "GET/keys": KEYS_SCOPE,
+    "DELETE/keys/*": KEYS_SCOPE,
 }
 
 

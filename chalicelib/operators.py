@@ -15,14 +15,14 @@ def revoke(revoker: Revoker, call: Call) -> Answer:
     """Keep a principal out, and close the connections it has; raises as ``named_principal``."""
     principal_id = named_principal(call)
     revoked = revoker.revoke(principal_id, min(5.0, CLOSING_SHARE * call.seconds))
-    return Answer(200, revoked.to_dict())
+    return Answer(200, revoked.to_dict(), about={"of": principal_id})
 
 
 def allow(revocations: RevocationStore, call: Call) -> Answer:
     """Let a principal in again; raises as ``named_principal``."""
     principal_id = named_principal(call)
     revocations.allow(principal_id)
-    return Answer(200, {"principal": principal_id})
+    return Answer(200, {"principal": principal_id}, about={"of": principal_id})
 
 
 def named_principal(call: Call) -> str:

@@ -20,13 +20,16 @@ API = f"arn:aws:execute-api:us-east-1:123456789012:{API_ID}"
 REST_API = API.replace(API_ID, "${RestAPI}")
 HTTP_ROUTES = (
     "DELETE/connections/*",
+    "DELETE/keys/*",
     "DELETE/principals/*/connections",
     "GET/",
     "GET/connections",
     "GET/connections/*",
     "GET/health",
     "GET/jobs/*",
+    "GET/keys",
     "GET/openapi.json",
+    "POST/keys",
     "POST/messages",
     "POST/messages/batch",
     "POST/principals/allow",

@@ -235,6 +235,7 @@ def test_roles_are_told_of_items_that_only_some_stages_have() -> None:
     )
     assert api.definition(settings)["policy_names"] == {
         "ApiKeyItems": "key#",
+        "ApiKeyList": "keys",
         "TicketItems": "ticket#",
         "JobItems": "job#",
     }
