@@ -21,6 +21,8 @@ from tests.documents.terminal import Terminal
 from tests.gateway_process import GatewayProcess
 
 KEYS = commands("docs/authorizers.md", "API keys")
+BY_TABLE, BY_HTTP = KEYS[:3], KEYS[3:]
+KEY_ID = "<16 characters after pk_>"
 REVOCATION = commands("docs/lifetimes.md", "Revocation")
 QUEUE = commands("docs/deliveries.md", "Settings")
 RUNS = (*KEYS, *REVOCATION, *QUEUE)
@@ -29,6 +31,13 @@ RUNS = (*KEYS, *REVOCATION, *QUEUE)
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[GatewayProcess]:
     with GatewayProcess("--stage", "local") as running:
+        yield running
+
+
+@pytest.fixture
+def with_keys() -> Iterator[GatewayProcess]:
+    ways = "AUTHENTICATORS=shared_token,api_key,ticket"
+    with GatewayProcess("--stage", "local", "--env", ways) as running:
         yield running
 
 
@@ -53,11 +62,26 @@ def ran(terminal: Terminal, command: str) -> str:
 
 @pytest.mark.usefixtures("prod")
 def test_a_key_is_made_listed_and_revoked(terminal: Terminal) -> None:
-    create, list_, revoke = (it.text for it in KEYS)
+    create, list_, revoke = (it.text for it in BY_TABLE)
     (key_id,) = re.findall(r"^pk_(.{16})_", ran(terminal, create), re.MULTILINE)
     assert re.search(rf"{key_id}\tactive\t.*\tbilling\tconnect publish", ran(terminal, list_))
-    ran(terminal, checkout.filled(revoke, {"<16 characters after pk_>": key_id}))
+    ran(terminal, checkout.filled(revoke, {KEY_ID: key_id}))
     assert f"{key_id}\trevoked" in ran(terminal, list_)
+
+
+def test_a_key_is_made_listed_and_revoked_over_http(
+    terminal: Terminal, with_keys: GatewayProcess
+) -> None:
+    record = {"resource_type": "rest_api", "rest_api_url": f"{with_keys.http_url}/"}
+    deployed = json.dumps({"resources": [record]})
+    ran(terminal, "mkdir .chalice/deployed && export WSCLIENT_TOKEN=hello")
+    ran(terminal, f"echo '{deployed}' > .chalice/deployed/prod.json")
+    create, list_, revoke = (it.text for it in BY_HTTP)
+    ran(terminal, create)
+    (key_id,) = re.findall(r"^pk_(.{16})_", ran(terminal, "echo $KEY"), re.MULTILINE)
+    assert re.search(rf"{key_id}.*billing", ran(terminal, list_))
+    ran(terminal, checkout.filled(revoke, {KEY_ID: key_id}))
+    assert re.search(rf"{key_id}.*revoked", ran(terminal, list_))
 
 
 @pytest.mark.usefixtures("prod")
