@@ -349,8 +349,8 @@ def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
     try:
         scope, services = ROUTE_SCOPES[call.route], bootstrap.services()
         caller = call.caller(scope, services.now())
-        # API Gateway may have kept what the authorizer said before an operator was revoked.
-        if scope == "admin" and services.keeps_out(caller):
+        # API Gateway may have kept what the authorizer said before this principal was revoked.
+        if services.keeps_out(caller):
             raise Forbidden("revoked", caller.principal_id)
         answer = view(call)
     except PortcullisError as problem:

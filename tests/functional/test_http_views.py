@@ -12,6 +12,7 @@ from chalice.test import Client
 
 import app as app_module
 from chalicelib import bootstrap
+from chalicelib.bootstrap import Services
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.http_routes import ROUTE_SCOPES, route_name
 from tests.factories import NOW, make_settings
@@ -33,7 +34,7 @@ class TimeEnough:
 
 
 @pytest.fixture(autouse=True)
-def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     with ThreadPoolExecutor(1) as executor:
         services = make_services(executor)
         monkeypatch.setattr(bootstrap, "services", lambda: services)
@@ -81,6 +82,15 @@ def test_a_credential_without_the_scope_of_the_route_is_refused(method: str, pat
     needed = ROUTE_SCOPES[route_name(method, path)]
     others = " ".join({*ROUTE_SCOPES.values(), "sendmessage:*", "join:*"} - {needed})
     assert ask(method, path, who(others, NOW + 60)) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+def test_a_principal_revoked_while_the_authorizers_answer_was_kept_is_refused(
+    services: Services, method: str, path: str
+) -> None:
+    services.revocations.revoke("alice", int(NOW))
+    every = " ".join(set(ROUTE_SCOPES.values()))
+    assert ask(method, path, who(every, NOW + 60)) == (403, "forbidden")
 
 
 def test_what_goes_wrong_inside_is_not_shown(
