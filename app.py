@@ -339,8 +339,8 @@ def openapi_document() -> Response:
 
 
 def _publisher(call: Call) -> Publisher:
-    principal_id = call.principal.principal_id if call.principal else ""
-    return bootstrap.services().publisher(principal_id)
+    services = bootstrap.services()
+    return services.publisher(call.caller(ROUTE_SCOPES[call.route], services.now()))
 
 
 def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:

@@ -183,13 +183,14 @@ class Services:
     def _renewal(self) -> Renewal:
         return Renewal(self.bearer_authenticators, self.connections, self.revocations, self.now)
 
-    def publisher(self, principal_id: str) -> "Publisher":
+    def publisher(self, principal: Principal) -> "Publisher":
         """Return what sends for a principal over HTTP."""
         # Functions of the WebSocket API need not pay for it.
         from chalicelib.http_publishing import Publisher
 
         return Publisher(
-            principal_id,
+            principal,
+            self.policies(),
             lambda seconds: self._broadcast(*self.websocket_api(), BROADCAST_SHARE * seconds),
             self.idempotency,
             self.now,
