@@ -162,7 +162,7 @@ class Settings:
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
             delivery=read_delivery(reader),
-            limits=read_limits(reader),
+            limits=read_limits(reader, authenticators),
             region=reader.optional("AWS_REGION") or reader.optional("AWS_DEFAULT_REGION"),
             stored_names=MappingProxyType(_stored_names(reader)),
             # Fetches for wrong credentials are half a minute apart at least, so less were no use.
