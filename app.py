@@ -411,4 +411,5 @@ if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which pl
         websocket_api_definition,
         credential_variables=settings.CREDENTIAL_VARIABLES,
         demonstration_values=settings.DEMONSTRATION_VALUES,
+        known_variables=settings.known_variables(),
     )
