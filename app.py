@@ -31,7 +31,7 @@ from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
 from chalicelib.connections import Connection, authorized_principal, request_context
 from chalicelib.decisions import counts_line, decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, PortcullisError, Unauthorized
-from chalicelib.http_answers import Answer, answer_to, answer_with_status, health_answer
+from chalicelib.http_answers import Answer, answer_to, answer_with_status, health_answer, whom
 from chalicelib.http_requests import Call, not_found
 from chalicelib.http_routes import ROUTE_SCOPES, callable_routes, route_name
 from chalicelib.policy import (
@@ -365,7 +365,7 @@ def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
     except PortcullisError as problem:
         answer = answer_to(problem)
     principal_id = call.principal.principal_id if call.principal else None
-    _log(operation, answer.outcome, principal_id, source_ip=call.source_ip)
+    _log(operation, answer.outcome, principal_id, source_ip=call.source_ip, **whom(answer))
     return Response(dict(answer.body), dict(answer.headers), answer.status)
 
 

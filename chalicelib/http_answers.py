@@ -126,6 +126,12 @@ def answer_to(problem: PortcullisError) -> Answer:
     raise problem
 
 
+def whom(answer: Answer) -> dict[str, str]:
+    """Return for the log whom an operator has dealt with, where the answer names somebody."""
+    names = {"principal": "of", "principalId": "of", "connectionId": "connection_id"}
+    return {names[key]: str(answer.body[key]) for key in names if key in answer.body}
+
+
 def answer_with_status(status: int) -> Answer:
     """Return an error that Chalice has found, or API Gateway, in our shape."""
     code = _CHALICES.get(status, "bad_request" if status < 500 else "internal_error")
