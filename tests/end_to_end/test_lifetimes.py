@@ -16,8 +16,9 @@ import websocket
 from chalicelib.authorizers.api_key import new_key
 from chalicelib.connections import EVERYONE, Audience, members
 from chalicelib.credential_settings import JwtSettings
+from chalicelib.environment import Reader
 from chalicelib.gate import MOST_REFUSALS
-from chalicelib.limit_settings import LimitSettings
+from chalicelib.limit_settings import LimitSettings, read_limits
 from chalicelib.rates import Rate
 from chalicelib.scopes import Scopes
 from localgateway.database import EmbeddedDatabase
@@ -229,6 +230,20 @@ def test_no_more_connections_of_one_principal_stay_than_are_allowed(
         audience = Audience("principal", "alice")
         eventually(lambda: app.services.connections.count(audience, 0, None, NOW) == 4)
         assert refusal(app, token()) == 101
+
+
+def test_without_a_setting_there_are_limits_where_every_principal_is_an_individual(
+    database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = read_limits(Reader({}), SETTINGS["authenticators"])
+    with app_under_test(database, monkeypatch, **SETTINGS, limits=limits) as app:
+        clients = connect_many(app, *[token()] * 50)
+        assert refusal(app, token()) == 429
+        assert refusal(app, token("bob")) == 101
+        for number in range(101):
+            clients[number % 50].send('{"action": "ping"}')
+        answers = [json.loads(clients[number % 50].recv()) for number in range(101)]
+        assert sorted(it["type"] for it in answers) == ["error"] + ["reply"] * 100
 
 
 def test_whoever_is_too_fast_is_told_then_closed_and_the_others_are_not(
