@@ -33,12 +33,7 @@ from chalicelib.decisions import counts_line, decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, PortcullisError, Unauthorized
 from chalicelib.http_answers import Answer, answer_to, answer_with_status, health_answer
 from chalicelib.http_requests import Call, not_found
-from chalicelib.http_routes import (
-    OPERATORS_SCOPES,
-    ROUTE_SCOPES,
-    callable_routes,
-    route_name,
-)
+from chalicelib.http_routes import ROUTE_SCOPES, callable_routes, route_name
 from chalicelib.policy import (
     AuthorizerResponse,
     MethodArn,
@@ -374,8 +369,8 @@ def openapi_document() -> Response:
 
 
 def _publisher(call: Call) -> Publisher:
-    principal_id = call.principal.principal_id if call.principal else ""
-    return bootstrap.services().publisher(principal_id)
+    services = bootstrap.services()
+    return services.publisher(call.caller(ROUTE_SCOPES[call.route], services.now()))
 
 
 def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
@@ -384,8 +379,8 @@ def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
     try:
         scope, services = ROUTE_SCOPES[call.route], bootstrap.services()
         caller = call.caller(scope, services.now())
-        # API Gateway may have kept what the authorizer said before an operator was revoked.
-        if scope in OPERATORS_SCOPES and services.has_revoked(caller):
+        # API Gateway may have kept what the authorizer said before who asks was revoked.
+        if services.has_revoked(caller):
             raise Forbidden("revoked", caller.principal_id)
         answer = view(call)
     except PortcullisError as problem:
@@ -437,4 +432,5 @@ if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which pl
         websocket_api_definition,
         credential_variables=settings.CREDENTIAL_VARIABLES,
         demonstration_values=settings.DEMONSTRATION_VALUES,
+        known_variables=settings.known_variables(),
     )

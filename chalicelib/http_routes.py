@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from chalicelib.scopes import Scopes
 
 KEYS_SCOPE = "admin:keys"
-OPERATORS_SCOPES = frozenset({"admin", KEYS_SCOPE})
-"""Of those who may end what others have: whether they are revoked is looked up each time."""
 
 # By method and path; the parameters of a path are written ``*``.
 ROUTE_SCOPES: Mapping[str, str] = {

@@ -167,12 +167,13 @@ class Services:
 
         return Renewal(self.bearer_authenticators, self.connections, self.revocations, self.now)
 
-    def publisher(self, principal_id: str) -> Publisher:
+    def publisher(self, principal: Principal) -> Publisher:
         """Return what sends for a principal over HTTP."""
         from chalicelib.http_publishing import Publisher
 
         return Publisher(
-            principal_id,
+            principal,
+            self.policies(),
             lambda seconds: self._broadcast(*self.websocket_api(), BROADCAST_SHARE * seconds),
             self.idempotency,
             self.now,

@@ -21,9 +21,9 @@ from tests.factories import NOW
 from tests.forged_tokens import forged_tokens, good_tokens
 from tests.gateway_under_test import eventually
 from tests.jwks_server import JwksServer
+from tests.origins import FOREIGN, ORIGIN
 from tests.tokens import AUDIENCE, ISSUER, MARKER, b64, claims, key_set, rsa_key, sign
 
-ORIGIN = "https://app.example.com"
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 JWT = JwtSettings(ISSUER, (AUDIENCE,), algorithms=ALGORITHMS, keys=json.dumps(key_set()))
 PLACES = (
@@ -149,6 +149,22 @@ def test_a_page_of_another_origin_is_forbidden_and_leaves_nothing(app: AppUnderT
     assert app.items() == []
     assert handshake(app, "bearer", sign(), f"Origin: {ORIGIN}") == 101
     eventually(lambda: not app.items())
+
+
+def test_no_origin_that_http_can_carry_passes_for_ours(app: AppUnderTest) -> None:
+    before = len(app.gateway.events("websocket_connect"))
+    # A header's value has no blanks at its ends, so of that one nothing would be left but ours.
+    carried = {
+        name: text for name, text in FOREIGN.items() if text.isprintable() and text == text.strip()
+    }
+    found = {
+        name: handshake(app, "bearer", sign(), f"Origin: {text}") for name, text in carried.items()
+    }
+    assert len(carried) > 55
+    assert set(found.values()) == {403}, found
+    assert len(app.gateway.events("websocket_connect")) == before
+    two = (f"Origin: {ORIGIN}", "Origin: https://evil.example")
+    assert {handshake(app, "bearer", sign(), *it) for it in (two, two[::-1])} == {400}
 
 
 def test_the_protocol_that_is_answered_is_the_applications(app: AppUnderTest) -> None:

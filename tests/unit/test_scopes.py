@@ -21,6 +21,8 @@ from chalicelib.scopes import Scopes, is_scope
         "sendmessage:channel:*",
         "sendmessage:channel:team-7*",
         "sendmessage:principal:auth0|5f7c8e",
+        "sendmessage:principal:*",
+        "sendmessage:connection:*",
         "sendmessage:connection:L0SM9cOFvHcCIhw=",
         "join:channel:news",
         "join:channel:*",
@@ -60,6 +62,17 @@ def test_these_are_scopes(text: str) -> None:
         pytest.param("join:channel:né", id="a letter no scope can hold"),
         pytest.param("connect\n", id="a new line"),
         pytest.param("join:channel:" + "a" * 129, id="too long"),
+        pytest.param(" connect", id="a blank before"),
+        pytest.param("connect,publish", id="two with a comma"),
+        pytest.param("*", id="everything"),
+        pytest.param("*:*", id="everything of everything"),
+        pytest.param("publish:everyone", id="publishing to one audience"),
+        pytest.param("admin:principals", id="a part of what operators do"),
+        pytest.param("sendmessage:everyone:a", id="everyone of something"),
+        pytest.param("sendmessage::everyone", id="two colons"),
+        pytest.param("sendmessage:Channel:a", id="another case of a kind"),
+        pytest.param("\uff43onnect", id="a full-width letter"),
+        pytest.param("connect\u200b", id="a space of no width"),
     ],
 )
 def test_these_are_none(text: str) -> None:
@@ -104,6 +117,17 @@ def test_with_a_prefix_only_what_bears_it_counts() -> None:
         pytest.param("join:channel:*", "join", "channel:x", True, id="every channel"),
         pytest.param("join:channel:*", "join", "everyone", False, id="what is no channel"),
         pytest.param("join:channel:a", "join", "channel:A", False, id="another case"),
+        pytest.param("join:channel:a*", "join", "channel:a", True, id="nothing for the star"),
+        pytest.param("join:channel:a*", "join", "channel:a*", True, id="the star itself"),
+        pytest.param("join:channel:a.c", "join", "channel:abc", False, id="a dot is a dot"),
+        pytest.param("sendmessage:everyone", "sendmessage", "channel:everyone", False, id="a kind"),
+        pytest.param(
+            "sendmessage:principal:a*", "sendmessage", "channel:a", False, id="another kind"
+        ),
+        pytest.param("publish", "sendmessage", "everyone", False, id="publishing is not sending"),
+        pytest.param("admin", "publish", "", False, id="operators do not publish"),
+        pytest.param("publish", "admin", "", False, id="publishers are no operators"),
+        pytest.param("sendmessage:*", "connect", "", False, id="sending is not connecting"),
     ],
 )
 def test_what_is_granted(scopes: str, action: str, audience: str, allowed: bool) -> None:
