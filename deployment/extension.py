@@ -22,6 +22,7 @@ from deployment import (
     bytecode,
     chalice_internals,
     http_api,
+    http_stage,
     observability_plan,
     options,
     plan,
@@ -66,6 +67,7 @@ def install(
     )
     wrap(chalice_internals.BuildStage, "execute", _build)
     wrap(chalice_internals.PlanStage, "execute", plan.execute)
+    wrap(chalice_internals.PlanStage, "_plan_restapi", http_stage.plan_rest_api)
     wrap(chalice_internals.PlanStage, "_plan_websocketapi", plan.plan_websocket_api)
     wrap(chalice_internals.ResourceSweeper, "_delete_log_group", removal.delete_log_group)
     wrap(chalice_internals.SAMTemplateGenerator, "generate", template.generate)
@@ -106,7 +108,7 @@ def _build(
         if isinstance(resource, models.WebsocketAPI):
             resource.blueprint = _blueprint(config, defined, resource, resources)  # type: ignore[attr-defined]
         elif isinstance(resource, models.RestAPI):
-            http_api.add_responses(resource, defined.get("gateway_responses", {}))
+            http_api.complete(resource, defined)
 
 
 def _blueprint(
