@@ -25,6 +25,11 @@ def complete(api: Any, definition: Mapping[str, Any]) -> None:
         api.swagger_doc["x-amazon-apigateway-gateway-responses"] = dict(responses)
 
 
+def is_completed(resources: Sequence[Any]) -> bool:
+    """Whether there is an HTTP API of an app that has installed the extension."""
+    return any(hasattr(it, "stage_variables") for it in resources if isinstance(it, models.RestAPI))
+
+
 def narrow_permissions(plan: Any, resources: Sequence[Any]) -> None:
     """Replace what Chalice plans to allow: any stage, any method and path of the API."""
     sources = {

@@ -17,6 +17,7 @@ from chalice.deploy import models
 from chalice.utils import to_cfn_resource_name
 
 from deployment import (
+    http_api,
     http_template,
     observability,
     observability_template,
@@ -46,20 +47,25 @@ _FUNCTION_PATH = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/20
 def generate(original: Callable[..., Any], generator: Any, resources: Sequence[Any]) -> Any:
     """Generate as Chalice does, with policies filled in first and what it lacks added last."""
     blueprint = plan.find_blueprint(resources)
+    if blueprint is None and not http_api.is_completed(resources):
+        return original(generator, resources)
     if blueprint is not None:
         plan.fill_in(resources, blueprint, as_sub)
     template = original(generator, resources)
     found = template["Resources"]
+    _give_log_groups(found, resources)
     http_template.give_stage_variables(found, resources)
-    if blueprint is None:
-        return template
+    http_template.narrow_permissions(found, resources)
+    if blueprint is not None:
+        _add_own_resources(found, blueprint)
+    return template
+
+
+def _add_own_resources(found: Resources, blueprint: Blueprint) -> None:
     add(found, _tables(blueprint))
     add(found, _queues(blueprint))
-    _give_log_groups(found, resources)
     _await_queues(found, blueprint)
     add(found, observability_template.resources(blueprint, found, _DYNAMIC))
-    http_template.narrow_permissions(found, resources)
-    return template
 
 
 def as_sub(text: str) -> dict[str, str]:
