@@ -398,6 +398,11 @@ def http_identity_sources() -> Sequence[str]:
     return api.http_identity_sources(settings())
 
 
+def http_credential_parameters() -> frozenset[str]:
+    """Return the query parameters of HTTP that are the authorizer's and not the routes'."""
+    return settings().credential_parameters() if authorizes_whole_requests() else frozenset()
+
+
 def authenticators(
     settings: Settings, secret: SecretSource, stores: CredentialStores, now: Callable[[], float]
 ) -> Sequence[Authenticator]:
