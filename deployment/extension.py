@@ -34,6 +34,9 @@ from deployment.chalice_internals import wrap
 from deployment.errors import DeploymentRefused
 from deployment.naming import log_group
 
+# What is deployed together with a WebSocket API, and not without one.
+_OF_WEBSOCKETS = ("authorizer", "routes", "tables", "queues")
+
 Definition = Callable[[], Mapping[str, Any]]
 
 
@@ -104,6 +107,7 @@ def _build(
         return  # another app, or a deletion, which plans nothing
     _complete_log_groups(resources)
     defined = definition()
+    _refuse_what_only_websockets_have(defined, resources)
     for resource in resources:
         if isinstance(resource, models.WebsocketAPI):
             resource.blueprint = _blueprint(config, defined, resource, resources)  # type: ignore[attr-defined]
@@ -129,6 +133,18 @@ def _blueprint(
         tags=config.tags,
         options=options.read(config.project_dir, config.chalice_stage),
     )
+
+
+def _refuse_what_only_websockets_have(
+    definition: Mapping[str, Any], resources: Sequence[Any]
+) -> None:
+    """An app with HTTP routes alone gets authorizers, stage variables and responses, no more."""
+    left_out = sorted(it for it in _OF_WEBSOCKETS if definition.get(it))
+    if left_out and not any(isinstance(it, models.WebsocketAPI) for it in resources):
+        raise DeploymentRefused(
+            f"the app has no WebSocket handler, so {', '.join(left_out)} of its definition would "
+            "not be deployed"
+        )
 
 
 def _complete_log_groups(resources: Sequence[Any]) -> None:

@@ -217,6 +217,15 @@ def test_the_template_says_what_kind_it_is_and_is_valid(project: ChaliceProject)
     assert (found.returncode, found.stdout) == (0, "")
 
 
+def test_what_is_deployed_with_websockets_only_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    project = ChaliceProject.of_another_team(tmp_path, "parcels")
+    project.edit("app.py", lambda text: text.replace('{"stage_v', '{"tables": [{}], "stage_v'))
+    refused = project.run("package", "--stage", "dev", "out", check=False)
+    assert refused.returncode == 1
+    assert "no WebSocket handler, so tables of its definition" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_chalice_deploy_gives_the_stage_its_variable(
     tmp_path: Path, emulator: LocalEmulator
 ) -> None:
