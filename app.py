@@ -26,14 +26,14 @@ from chalice.app import (
 )
 
 from chalicelib import bootstrap
-from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
-from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
+from chalicelib.authorizers import AuthorizerRequest, admit, authenticate
+from chalicelib.authorizers.places import answered_protocol
 from chalicelib.connections import Connection, authorized_principal, request_context
 from chalicelib.decisions import counts_line, decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, PortcullisError, Unauthorized
 from chalicelib.http_answers import Answer, answer_to, answer_with_status, health_answer
-from chalicelib.http_requests import Call, not_found
-from chalicelib.http_routes import ROUTE_SCOPES, callable_routes, route_name
+from chalicelib.http_requests import Call
+from chalicelib.http_routes import ROUTE_SCOPES, callable_routes
 from chalicelib.policy import (
     AuthorizerResponse,
     MethodArn,
@@ -133,6 +133,11 @@ if bootstrap.authorizes_whole_requests():
     see_whole_requests(http_authorizer, bootstrap.http_identity_sources)
 
 
+# What is behind the authorizer, with a body of JSON or with none.
+PROTECTED: dict[str, Any] = {"authorizer": http_authorizer, "cors": CORS}
+BODILESS: dict[str, Any] = {**PROTECTED, "content_types": []}
+
+
 @app.on_ws_connect(name="websocket_connect")
 def websocket_connect(event: WebsocketEvent) -> Response:
     """``$connect``: remember the connection, unless no authorizer has let it in."""
@@ -149,7 +154,9 @@ def websocket_connect(event: WebsocketEvent) -> Response:
     _log("connect", reason, connection.principal_id, connection.connection_id, address)
     if refusal is not None:
         return Response(body="", status_code=STATUS[refusal])
-    return Response(body="", status_code=200, headers=_subprotocol(event))
+    handshake = AuthorizerRequest.from_event(event.to_dict(), 0)
+    protocol: dict[str, Any] = answered_protocol(handshake, bootstrap.settings().subprotocol)
+    return Response(body="", status_code=200, headers=protocol)
 
 
 @app.on_ws_disconnect(name="websocket_disconnect")
@@ -225,23 +232,15 @@ def one_shape_for_errors(event: Any, get_response: Callable[[Any], Any]) -> Resp
     return response
 
 
-@app.route("/tickets", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+@app.route("/tickets", methods=["POST"], **PROTECTED)
 def create_ticket() -> Response:
     """Give whoever has a credential a ticket to put into the WebSocket's URL."""
-    from chalicelib.authorizers.ticket import Applicant, issue
+    from chalicelib.http_tickets import issue_ticket
 
     settings, services = bootstrap.settings(), bootstrap.services()
-
-    def issue_ticket(call: Call) -> Answer:
-        call.only_parameters(())
-        if "ticket" not in settings.authenticators:
-            raise not_found("This stage gives out no tickets.")
-        origin = call.headers.get("origin")
-        applicant = Applicant(call.principal, origin, services.allowed_origins)
-        issued = issue(services.tickets, applicant, services.now(), settings.ticket_seconds)
-        return Answer(200, issued.to_dict(settings.websocket_url), {"Cache-Control": "no-store"})
-
-    return _answer("ticket", issue_ticket)
+    return _answer(
+        "ticket", lambda call: issue_ticket(settings, services.tickets, services.now(), call)
+    )
 
 
 @app.route("/", content_types=[])
@@ -256,7 +255,7 @@ def console() -> Response:
     return Response(page.body, headers=dict(page.headers))
 
 
-@app.route("/principals/revoke", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+@app.route("/principals/revoke", methods=["POST"], **PROTECTED)
 def revoke_principal() -> Response:
     """Keep a principal out, and close the connections it has."""
     from chalicelib.operators import revoke
@@ -264,7 +263,7 @@ def revoke_principal() -> Response:
     return _answer("revoke", lambda call: revoke(bootstrap.services().revoker(), call))
 
 
-@app.route("/principals/allow", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+@app.route("/principals/allow", methods=["POST"], **PROTECTED)
 def allow_principal() -> Response:
     """Let a principal in again, with whatever credential it has."""
     from chalicelib.operators import allow
@@ -272,19 +271,19 @@ def allow_principal() -> Response:
     return _answer("allow", lambda call: allow(bootstrap.services().revocations, call))
 
 
-@app.route("/messages", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+@app.route("/messages", methods=["POST"], **PROTECTED)
 def post_message() -> Response:
     """Send a message to an audience."""
     return _answer("publish", lambda call: _publisher(call).post(call))
 
 
-@app.route("/messages/batch", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+@app.route("/messages/batch", methods=["POST"], **PROTECTED)
 def post_messages() -> Response:
     """Send several messages."""
     return _answer("publish_batch", lambda call: _publisher(call).post_batch(call))
 
 
-@app.route("/jobs/{job_id}", authorizer=http_authorizer, cors=CORS, content_types=[])
+@app.route("/jobs/{job_id}", **BODILESS)
 def get_job(job_id: str) -> Response:
     """Say what has come of a message that a job delivers."""
     from chalicelib import http_publishing
@@ -294,57 +293,43 @@ def get_job(job_id: str) -> Response:
     return _answer("get_job", lambda call: http_publishing.get_job(store, call))
 
 
-@app.route("/connections", authorizer=http_authorizer, cors=CORS, content_types=[])
+@app.route("/connections", **BODILESS)
 def list_connections() -> Response:
     """List the connections of an audience."""
     return _answer("list_connections", lambda call: bootstrap.services().operator().list(call))
 
 
-@app.route("/connections/{connection_id}", authorizer=http_authorizer, cors=CORS, content_types=[])
+@app.route("/connections/{connection_id}", **BODILESS)
 def get_connection(connection_id: str) -> Response:
     """Say what is known of a connection."""
     return _answer("get_connection", lambda call: bootstrap.services().operator().get(call))
 
 
-@app.route(
-    "/connections/{connection_id}",
-    methods=["DELETE"],
-    authorizer=http_authorizer,
-    cors=CORS,
-    content_types=[],
-)
+@app.route("/connections/{connection_id}", methods=["DELETE"], **BODILESS)
 def delete_connection(connection_id: str) -> Response:
     """Close a connection."""
     return _answer("disconnect", lambda call: bootstrap.services().operator().delete(call))
 
 
-@app.route(
-    "/principals/{principal_id}/connections",
-    methods=["DELETE"],
-    authorizer=http_authorizer,
-    cors=CORS,
-    content_types=[],
-)
+@app.route("/principals/{principal_id}/connections", methods=["DELETE"], **BODILESS)
 def delete_connections(principal_id: str) -> Response:
     """Close every connection of a principal."""
     return _answer("disconnect_all", lambda call: bootstrap.services().operator().delete_all(call))
 
 
-@app.route("/keys", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+@app.route("/keys", methods=["POST"], **PROTECTED)
 def create_key() -> Response:
     """Make an API key, which is shown this once."""
     return _answer("create_key", lambda call: bootstrap.services().key_keeper().create(call))
 
 
-@app.route("/keys", authorizer=http_authorizer, cors=CORS, content_types=[])
+@app.route("/keys", **BODILESS)
 def list_keys() -> Response:
     """List the API keys, without what is secret of them."""
     return _answer("list_keys", lambda call: bootstrap.services().key_keeper().list(call))
 
 
-@app.route(
-    "/keys/{key_id}", methods=["DELETE"], authorizer=http_authorizer, cors=CORS, content_types=[]
-)
+@app.route("/keys/{key_id}", methods=["DELETE"], **BODILESS)
 def delete_key(key_id: str) -> Response:
     """Revoke an API key."""
     return _answer("revoke_key", lambda call: bootstrap.services().key_keeper().revoke(call))
@@ -375,7 +360,10 @@ def _publisher(call: Call) -> Publisher:
 
 def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
     """Read the request, see that its caller may ask it, and answer; faults of ours are raised."""
-    call = _call(cast(Request, app.current_request))
+    request = cast(Request, app.current_request)
+    context: Any = request.lambda_context
+    seconds = bootstrap.http_seconds(context.get_remaining_time_in_millis())
+    call = Call.from_request(request, seconds, bootstrap.http_credential_parameters())
     try:
         scope, services = ROUTE_SCOPES[call.route], bootstrap.services()
         caller = call.caller(scope, services.now())
@@ -388,31 +376,6 @@ def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
     principal_id = call.principal.principal_id if call.principal else None
     _log(operation, answer.outcome, principal_id, source_ip=call.source_ip, **answer.about)
     return Response(dict(answer.body), dict(answer.headers), answer.status)
-
-
-def _call(request: Request) -> Call:
-    query = request.query_params
-    credentials = bootstrap.http_credential_parameters()
-    context: Any = request.lambda_context
-    return Call(
-        route=route_name(request.method, request.path),
-        principal=Principal.from_context(request.context.get("authorizer")),
-        body=cast(bytes, request.raw_body),
-        headers=dict(request.headers),
-        query={}
-        if query is None
-        else {name: query.getlist(name) for name in query if name not in credentials},
-        path=request.uri_params or {},
-        seconds=bootstrap.http_seconds(context.get_remaining_time_in_millis()),
-        source_ip=source_ip(request.context),
-    )
-
-
-def _subprotocol(event: WebsocketEvent) -> dict[str, str | list[str]]:
-    """Answer the application's protocol, never the one that is a credential."""
-    offered = AuthorizerRequest.from_event(event.to_dict(), 0).header_list(SUBPROTOCOL_HEADER)
-    ours = bootstrap.settings().subprotocol
-    return {SUBPROTOCOL_HEADER: ours} if ours in offered else {}
 
 
 def _log(

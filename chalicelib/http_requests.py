@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from chalicelib.authorizers import Principal
 from chalicelib.connections import Audience
+from chalicelib.decisions import source_ip
 from chalicelib.errors import ClientError, Forbidden, Unauthorized
 from chalicelib.frames import Fields, parse_object
+from chalicelib.http_routes import route_name
 
 # Of what is listed page by page.
 MAX_PAGE = 500
@@ -33,6 +36,21 @@ class Call:
     seconds: float = 25.0
     """How long the answer may take."""
     source_ip: str | None = None
+
+    @classmethod
+    def from_request(cls, request: Any, seconds: float, credentials: Collection[str]) -> "Call":
+        """Read Chalice's Request; ``credentials`` are query parameters that no view may see."""
+        query: Any = request.query_params or {}
+        return cls(
+            route=route_name(request.method, request.path),
+            principal=Principal.from_context(request.context.get("authorizer")),
+            body=request.raw_body,
+            headers=dict(request.headers),
+            query={name: query.getlist(name) for name in query if name not in credentials},
+            path=request.uri_params or {},
+            seconds=seconds,
+            source_ip=source_ip(request.context),
+        )
 
     def caller(self, scope: str, now: float) -> Principal:
         """Return who asks, if the credential is still good and has this scope.

@@ -23,6 +23,11 @@ def find_credential(
     return next(filter(is_mine, find_credentials(places, request)), None)
 
 
+def answered_protocol(request: AuthorizerRequest, ours: str) -> dict[str, str]:
+    """Return the header that accepts the application's protocol, never one that is a credential."""
+    return {SUBPROTOCOL_HEADER: ours} if ours in request.header_list(SUBPROTOCOL_HEADER) else {}
+
+
 def _bearer(request: AuthorizerRequest, _: str) -> str | None:
     # The scheme in any case: https://www.rfc-editor.org/rfc/rfc9110#section-11.1
     scheme, _, credential = (request.header("Authorization") or "").partition(" ")
