@@ -113,7 +113,7 @@ def test_no_forged_or_malformed_credential_gets_in_anywhere(app: AppUnderTest, p
     }
     carried = {name: status for name, status in found.items() if status is not None}
     assert set(carried.values()) == {401}, {n: s for n, s in carried.items() if s != 401}
-    assert len(carried) >= 110
+    assert len(carried) >= 280
     assert len(app.gateway.events("websocket_connect")) == before, "it was never asked"
     assert app.items() == []
 
@@ -125,15 +125,20 @@ def test_every_good_token_gets_in_everywhere(app: AppUnderTest, place: str) -> N
     eventually(lambda: not app.items())
 
 
+def is_header(credential: str) -> bool:
+    """Tell whether an HTTP client sends it in a header, and API Gateway and ours take it there."""
+    return credential.isprintable() and credential.isascii() and len(credential) < 9000
+
+
 def test_over_http_no_forged_credential_gets_a_ticket(app: AppUnderTest) -> None:
     statuses = {}
     for name, credential in {**FORGED, **OTHERS}.items():
-        if credential.isprintable() and credential.isascii() and credential != SHARED:
+        if is_header(credential) and credential != SHARED:
             bearer = {"Authorization": f"Bearer {credential}"}
             statuses[name], _, body = app.request("POST", "/tickets", **bearer)
             assert body["error"]["code"] == "unauthorized"
     assert set(statuses.values()) == {401}
-    assert len(statuses) >= 110
+    assert len(statuses) >= 300
     assert app.request("POST", "/tickets")[0] == 401
     assert app.items() == []
 
@@ -306,7 +311,7 @@ def test_no_credential_shows_in_logs_frames_answers_or_the_table(
     caplog.set_level(logging.DEBUG)
     text, key = new_key("robot", Scopes.parse("connect"), NOW)
     app.keys.add(key)
-    forged = [token for token in FORGED.values() if token.isprintable()]
+    forged = [token for token in FORGED.values() if is_header(token)]
     tickets = [app.ticket(credential) for credential in (sign(), text, SHARED)]
     app.ticket(sign(), Origin=ORIGIN)
     shown = [
