@@ -119,8 +119,9 @@ def show_everything(watched: Watched, app: AppUnderTest, key: str) -> None:
             watched.connect(app, f"?ticket={credential}")
             watched.connect(app, subprotocols=["portcullis", f"bearer.{credential}"])
             watched.connect(app, header={"token": credential})
-            for path in ("/tickets", "/messages", "/principals/revoke", f"/tickets?jwt={TOKEN}"):
+            for path in ("/tickets", "/messages", "/principals/revoke"):
                 watched.post(app, path, **bearer)
+                watched.post(app, f"{path}?jwt={credential}", **bearer)
             watched.post(app, "/tickets", Authorization=credential)
             watched.post(app, "/tickets", Cookie=credential)
         watched.connect(app, f"?QueryString1={QUERY}{more}", header={"HeaderAuth1": HEADER})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from chalicelib.revocation import Revoker, is_kept_out
 from chalicelib.scopes import Scopes
 from tests.factories import NOW, make_connection
 from tests.fakes import Clock, FakeManagementAPI, InMemoryConnectionRepository, InMemoryRevocations
-from tests.stepped import Steps, interleavings
+from tests.stepped import Here, Steps, interleavings
 from tests.unit.test_closing import Closings
 
 ALICE = Audience("principal", "alice")
@@ -97,15 +97,6 @@ def test_where_not_everything_was_written_it_says_so_and_can_be_repeated(it: Clo
 
 
 # Every order
-
-
-class Here(Executor):
-    """Runs what it is given at once, so that its steps are those of whoever gave it."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
 
 
 class SteppedConnections(InMemoryConnectionRepository):
