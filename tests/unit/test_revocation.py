@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,15 @@ def test_all_connections_of_a_principal_are_closed_and_nobody_elses(it: Closings
     assert it.posts("alice-0") == [{"type": "closing", "code": 4403, "reason": "revoked"}]
     assert [member.connection_id for member in members(it.connections, EVERYONE, -1)] == ["bobs"]
     assert revocations.not_before("bob") is None
+
+
+def test_a_connection_whose_renewal_stopped_half_way_is_closed_too(it: Closings) -> None:
+    """It lives, and only its memberships say that it has expired: renewing changes them last."""
+    connection = it.add(expires_at=int(NOW) - 1)
+    it.connections._connections["abc="] = replace(connection, expires_at=int(NOW) + 900)
+    assert revoker(it, InMemoryRevocations()).revoke("alice", 5).closed == 1
+    assert it.connections.get("abc=", -1) is None
+    assert it.posts() == [{"type": "closing", "code": 4403, "reason": "revoked"}]
 
 
 def test_who_cannot_be_closed_yet_is_silent_at_once(it: Closings) -> None:
