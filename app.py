@@ -1,7 +1,8 @@
 """Lambda entry points. Each translates an event, calls one service, and translates back.
 
 The only importer of chalice. Handlers must be functions of this module, for Chalice deploys
-strings such as ``app.websocket_connect``; their names are those of the deployed functions.
+strings such as ``app.websocket_connect``; their names are those of the deployed functions. What
+only some functions need they import themselves, for the cold start of each would pay for it.
 """
 
 from __future__ import annotations
@@ -25,20 +26,14 @@ from chalice.app import (
 )
 
 from chalicelib import bootstrap
-from chalicelib.arrivals import STATUS
 from chalicelib.authorizers import AuthorizerRequest, Principal, admit, authenticate
 from chalicelib.authorizers.places import SUBPROTOCOL_HEADER
-from chalicelib.authorizers.ticket import Applicant, issue
 from chalicelib.connections import Connection, authorized_principal, request_context
-from chalicelib.console import console_page
 from chalicelib.decisions import counts_line, decision_line, source_ip
 from chalicelib.errors import ConnectionGone, Forbidden, PortcullisError, Unauthorized
 from chalicelib.http_answers import Answer, answer_to, answer_with_status, health_answer
 from chalicelib.http_requests import Call, not_found
 from chalicelib.http_routes import ROUTE_SCOPES, callable_routes, route_name
-from chalicelib.jobs import Task
-from chalicelib.messages import IncomingMessage
-from chalicelib.operators import allow, revoke
 from chalicelib.policy import (
     AuthorizerResponse,
     MethodArn,
@@ -76,7 +71,7 @@ def websocket_api_definition() -> ApiDefinition:
     Whatever serves or deploys this app looks up this name: it says what Chalice's decorators
     cannot (authorizer, further routes, mapping templates, stage variables, tables).
     """
-    from chalicelib import api  # noqa: PLC0415  nothing on Lambda needs it
+    from chalicelib import api  # nothing on Lambda needs it
 
     return api.definition(bootstrap.settings())
 
@@ -141,6 +136,8 @@ if bootstrap.authorizes_whole_requests():
 @app.on_ws_connect(name="websocket_connect")
 def websocket_connect(event: WebsocketEvent) -> Response:
     """``$connect``: remember the connection, unless no authorizer has let it in."""
+    from chalicelib.arrivals import STATUS
+
     services = bootstrap.services()
     connection = Connection.from_event(event.to_dict(), services.connection_ttl)
     address = source_ip(request_context(event.to_dict(), "CONNECT"))
@@ -169,6 +166,8 @@ def websocket_disconnect(event: WebsocketEvent) -> None:
 @app.on_ws_message(name="websocket_message")
 def websocket_message(event: WebsocketEvent) -> None:
     """``$default`` and ``sendmessage``: carry out a message and answer its sender."""
+    from chalicelib.messages import IncomingMessage
+
     services = bootstrap.services()
     incoming = IncomingMessage.from_event(event.to_dict())
     sender = incoming.sender
@@ -195,6 +194,8 @@ def websocket_sweep(event: CloudWatchEvent) -> dict[str, int]:
 
 def websocket_deliver(event: SQSEvent) -> None:
     """Send a part of a large audience what it waits for; one task at a time."""
+    from chalicelib.jobs import Task
+
     context: Any = event.context
     for record in event:
         task = Task.from_text(record.body)
@@ -227,6 +228,8 @@ def one_shape_for_errors(event: Any, get_response: Callable[[Any], Any]) -> Resp
 @app.route("/tickets", methods=["POST"], authorizer=http_authorizer, cors=CORS)
 def create_ticket() -> Response:
     """Give whoever has a credential a ticket to put into the WebSocket's URL."""
+    from chalicelib.authorizers.ticket import Applicant, issue
+
     settings, services = bootstrap.settings(), bootstrap.services()
 
     def issue_ticket(call: Call) -> Answer:
@@ -243,6 +246,8 @@ def create_ticket() -> Response:
 @app.route("/", content_types=[])
 def console() -> Response:
     """Serve the page to try the API with, where a stage has it switched on."""
+    from chalicelib.console import console_page
+
     page = console_page(bootstrap.settings())
     if page is None:
         error = {"code": "not_found", "message": "This stage has no console."}
@@ -253,12 +258,16 @@ def console() -> Response:
 @app.route("/principals/revoke", methods=["POST"], authorizer=http_authorizer, cors=CORS)
 def revoke_principal() -> Response:
     """Keep a principal out, and close the connections it has."""
+    from chalicelib.operators import revoke
+
     return _answer("revoke", lambda call: revoke(bootstrap.services().revoker(), call))
 
 
 @app.route("/principals/allow", methods=["POST"], authorizer=http_authorizer, cors=CORS)
 def allow_principal() -> Response:
     """Let a principal in again, with whatever credential it has."""
+    from chalicelib.operators import allow
+
     return _answer("allow", lambda call: allow(bootstrap.services().revocations, call))
 
 
@@ -277,10 +286,10 @@ def post_messages() -> Response:
 @app.route("/jobs/{job_id}", authorizer=http_authorizer, cors=CORS, content_types=[])
 def get_job(job_id: str) -> Response:
     """Say what has come of a message that a job delivers."""
-    from chalicelib import http_publishing  # noqa: PLC0415  as where it publishes
+    from chalicelib import http_publishing
 
     services = bootstrap.services()
-    store = None if services.queue is None else services.job_store
+    store = None if services.queue is None else services.job_store()
     return _answer("get_job", lambda call: http_publishing.get_job(store, call))
 
 
@@ -331,7 +340,7 @@ def health() -> Response:
 @app.route("/openapi.json", cors=CORS, content_types=[])
 def openapi_document() -> Response:
     """Describe this API."""
-    from chalicelib import openapi  # noqa: PLC0415  for those who ask
+    from chalicelib import openapi
 
     path = str(cast(Request, app.current_request).context.get("path", ""))
     document = openapi.document(path.removesuffix("/openapi.json"))

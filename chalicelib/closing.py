@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from chalicelib.broadcast import MIN_STALE_AGE_SECONDS, ManagementAPI
 from chalicelib.connections import ConnectionRepository, Member
 from chalicelib.endings import Closing
-from chalicelib.errors import ConnectionGone, PortcullisError
+from chalicelib.errors import ConnectionGone, NotAConnectionId, PortcullisError
 
 PAUSE_SECONDS = 0.5
 
@@ -40,8 +40,10 @@ class Closer:
         """
         try:
             where = where or self._where(member)
-            is_closed = where is not None and self._end(member, where, closing)
-            if not is_closed and self._is_young(member):
+            is_closed = where is not None and hang_up(
+                self.management_api(*where), member.connection_id, closing
+            )
+            if not is_closed and is_young(member.connected_at, self.now()):
                 return False
             self.connections.remove(member.connection_id, member.principal_id)
         except PortcullisError as problem:
@@ -70,19 +72,21 @@ class Closer:
         connection = self.connections.get(member.connection_id, -1)
         return None if connection is None else (connection.api_id, connection.stage)
 
-    def _end(self, member: Member, where: tuple[str, str], closing: Closing) -> bool:
-        """Return whether API Gateway has closed it; False if it knows of no such connection."""
-        management_api = self.management_api(*where)
-        with suppress(PortcullisError):  # who reads nothing any more is closed all the same
-            management_api.post_to_connection(member.connection_id, closing.frame())
-        try:
-            management_api.delete_connection(member.connection_id)
-        except ConnectionGone:
-            return False
-        return True
 
-    def _is_young(self, member: Member) -> bool:
-        return self.now() - member.connected_at / 1000 < MIN_STALE_AGE_SECONDS
+def hang_up(management_api: ManagementAPI, connection_id: str, closing: Closing) -> bool:
+    """Say why, then close; False if API Gateway knows of no such connection, or not yet."""
+    with suppress(PortcullisError):  # who reads nothing any more is closed all the same
+        management_api.post_to_connection(connection_id, closing.frame())
+    try:
+        management_api.delete_connection(connection_id)
+    except (ConnectionGone, NotAConnectionId):
+        return False
+    return True
+
+
+def is_young(connected_at: int, now: float) -> bool:
+    """Tell whether its handshake may still be under way; milliseconds, and seconds."""
+    return now - connected_at / 1000 < MIN_STALE_AGE_SECONDS
 
 
 def _has_closed(future: Future[bool]) -> bool:

@@ -12,6 +12,7 @@ class Closing(Enum):
 
     EXPIRED = 4401, "expired"
     REVOKED = 4403, "revoked"
+    DISCONNECTED = 4410, "disconnected"
     TOO_FAST = 4429, "rate_limited"
 
     @property
@@ -41,5 +42,6 @@ def closing_of(expires_at: int) -> Closing:
 _MESSAGES = {
     Closing.EXPIRED: "This connection has expired.",
     Closing.REVOKED: "This principal is revoked.",
+    Closing.DISCONNECTED: "An operator has closed this connection.",
     Closing.TOO_FAST: "Too many messages in spite of many refusals.",
 }

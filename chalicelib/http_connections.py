@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.broadcast import MIN_STALE_AGE_SECONDS, ConnectionStatus, ManagementAPI
+from chalicelib.broadcast import ConnectionStatus, ManagementAPI
+from chalicelib.closing import hang_up, is_young
 from chalicelib.connection_pages import read_page
 from chalicelib.connections import (
     EVERYONE,
@@ -18,27 +19,18 @@ from chalicelib.connections import (
     implicit_audiences,
     members,
 )
+from chalicelib.endings import Closing
 from chalicelib.errors import (
     ClientError,
     ConnectionGone,
-    LimitExceeded,
     NotAConnectionId,
     PortcullisError,
-    ServiceUnavailable,
 )
-from chalicelib.frames import encode
 from chalicelib.http_answers import Answer
 from chalicelib.http_requests import Call, audience, not_found
 
 MAX_PAGE = 500
 DEFAULT_PAGE = 100
-CLOSING_FRAME = encode(
-    {
-        "type": "closing",
-        "code": 4410,
-        "reason": "disconnected",
-    }
-)
 # Of the time there is; the rest is for what has begun.
 _SHARE = 0.7
 _AT_ONCE = 16
@@ -125,27 +117,18 @@ class Operator:
         """Return whether it was open; raises ClientError for none, or one not open yet."""
         now = self.now()
         known = self.connections.get(connection_id, now)
-        was_open = self._hang_up(connection_id)
+        was_open = hang_up(self.management_api, connection_id, Closing.DISCONNECTED)
         if known is None:
             if was_open:
                 return True
             raise _no_connection()
-        if not was_open and now - known.connected_at / 1000 < MIN_STALE_AGE_SECONDS:
+        if not was_open and is_young(known.connected_at, now):
             # $connect has not ended: what cannot be closed yet must not be forgotten.
             problem = "This connection is opening, or has just left: try again."
             raise ClientError("connection_opening", problem)
         # $disconnect does this too, but may never come.
         self.connections.remove(connection_id, known.principal_id)
         return was_open
-
-    def _hang_up(self, connection_id: str) -> bool:
-        try:
-            with suppress(LimitExceeded, ServiceUnavailable):  # who does not read is closed too
-                self.management_api.post_to_connection(connection_id, CLOSING_FRAME)
-            self.management_api.delete_connection(connection_id)
-        except (ConnectionGone, NotAConnectionId):
-            return False
-        return True
 
     def _close_all(self, whom: Audience, end: float) -> tuple[Counter[str], bool]:
         counts: Counter[str] = Counter()

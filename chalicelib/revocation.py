@@ -5,14 +5,18 @@ that somebody is in, then reads who is kept out. Both read strongly consistent: 
 these four steps one of the two sees the other.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.authorizers import CLOCK_SKEW, issued_at
-from chalicelib.closing import Closer
 from chalicelib.connections import Audience, ConnectionRepository, members
 from chalicelib.endings import Closing
+
+if TYPE_CHECKING:
+    from chalicelib.closing import Closer
 
 
 class RevocationStore(Protocol):

@@ -1,16 +1,21 @@
 """Once a minute: whoever has expired is told so and closed. Until then nothing reaches them."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from chalicelib.closing import Closer
 from chalicelib.connections import EVERYONE, Member
 from chalicelib.endings import closing_of
 from chalicelib.errors import PortcullisError
+
+if TYPE_CHECKING:
+    from chalicelib.closing import Closer
 
 # A renewal that began in time changes several items; it is over long before this.
 GRACE_SECONDS = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from chalicelib import bootstrap
@@ -46,7 +46,7 @@ def make_services(executor: Executor, settings: Settings | None = None, **change
         "report": no_report,
         "revocations": InMemoryRevocations(),
         "rates": InMemoryRates(),
-        "job_store": InMemoryJobStore(),
+        "job_store": cache(InMemoryJobStore),
         "queue": None,
         "idempotency": InMemoryIdempotency(),
         "table_answers": lambda: True,

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -48,6 +49,12 @@ def make_app() -> Chalice:  # noqa: C901 - a list of routes
     @app.route("/private", authorizer=token_authorizer)
     def private() -> Any:
         return {"who": current().context["authorizer"]["principalId"]}
+
+    together = threading.Barrier(6)
+
+    @app.route("/together")
+    def meet() -> Any:
+        return {"met": 0 <= together.wait(10) < 6}
 
     @app.route("/slow/{number}")
     def slow(number: str) -> Any:
@@ -183,20 +190,9 @@ def test_an_unknown_path_and_a_wrong_method_are_chalices_to_answer(
 
 
 def test_requests_do_not_wait_for_each_other(gateway: GatewayUnderTest) -> None:
-    answers: list[bytes] = []
-    threads = [
-        threading.Thread(
-            target=lambda n=n: answers.append(request(gateway, "GET", f"/slow/{n}")[2])
-        )
-        for n in range(6)
-    ]
-    started = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - started < 1.0
-    assert {json.loads(answer)["number"] for answer in answers} == {"0", "1", "2", "3", "4", "5"}
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: request(gateway, "GET", "/together"), range(6)))
+    assert [body for _, _, body in answers] == [b'{"met":true}'] * 6
 
 
 def test_one_tcp_connection_serves_many_requests(gateway: GatewayUnderTest) -> None:
@@ -340,7 +336,7 @@ def test_a_client_that_never_finishes_its_request_is_dropped(gateway: GatewayUnd
     with socket.create_connection((host, int(port)), timeout=5) as client:
         client.sendall(b"GET /api HTTP/1.1\r\nHost: x\r\n")
         assert client.recv(1) == b""
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 4  # the test's own patience is five seconds
 
 
 def test_frames_sent_along_with_the_handshake_are_read(gateway: GatewayUnderTest) -> None:

@@ -84,7 +84,7 @@ def test_a_large_audience_is_told_at_once_in_part_and_then_by_the_queue(
     assert reply["result"]["jobId"] == reply["result"]["messageId"]
     for task in list(services.queue.bodies):
         client.lambda_.invoke("websocket_deliver", sqs_event(client, task))
-    report = services.job_store.report(reply["result"]["jobId"])
+    report = services.job_store().report(reply["result"]["jobId"])
     assert report is not None
     assert report.is_done
     assert report.job.audience == EVERYONE

@@ -270,6 +270,38 @@ def test_neither_importing_the_app_nor_its_authenticators_imports_what_is_slow(k
     assert (completed.stdout, completed.stderr) == ("[]\n", "")
 
 
+FOR_OTHERS = (
+    "actions",
+    "broadcast",
+    "closing",
+    "console",
+    "jobs",
+    "messages",
+    "operators",
+    "sweep",
+)
+
+
+def test_letting_a_handshake_in_imports_nothing_that_only_other_functions_need() -> None:
+    script = (
+        "import json, pathlib, sys, app; "
+        "event = json.loads(pathlib.Path('tests/events/authorizer-request.json').read_text()); "
+        "event |= {'headers': {'token': 't'}, 'multiValueHeaders': {'token': ['t']}}; "
+        "(statement,) = app.websocket_authorizer(event, None)['policyDocument']['Statement']; "
+        f"imported = [it for it in {FOR_OTHERS} if f'chalicelib.{{it}}' in sys.modules]; "
+        "print(statement['Effect'], imported)"
+    )
+    environ = {
+        **os.environ,
+        **{"STAGE": "local", "TABLE_NAME": "portcullis-local", "SHARED_TOKEN": "t"},
+        **{"QUEUE_NAME": "portcullis-local", "AWS_REGION": "us-east-1"},
+    }
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert completed.stdout.endswith("}\nAllow []\n"), completed
+
+
 def test_tokens_import_what_they_need_and_no_boto3() -> None:
     script = (
         "import sys, app; services = app.bootstrap.services(); "

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from chalicelib.broadcast import MIN_STALE_AGE_SECONDS
+from chalicelib.endings import Closing
 from chalicelib.errors import (
     ClientError,
     ConnectionGone,
@@ -15,7 +16,7 @@ from chalicelib.errors import (
     NotAConnectionId,
     ServiceUnavailable,
 )
-from chalicelib.http_connections import CLOSING_FRAME, Operator
+from chalicelib.http_connections import Operator
 from chalicelib.http_requests import Call
 from tests.factories import NOW, make_connection
 from tests.fakes import Clock, FakeManagementAPI, InMemoryConnectionRepository
@@ -57,7 +58,7 @@ def desk() -> Iterator[Desk]:
 def test_a_client_is_told_before_it_is_closed(desk: Desk) -> None:
     desk.add("a=")
     assert desk.delete("a=")
-    assert desk.api.posts["a="] == [CLOSING_FRAME]
+    assert desk.api.posts["a="] == [Closing.DISCONNECTED.frame()]
     assert desk.connections.count_items() == 0
     assert desk.refusal("a=") == "not_found"
 
@@ -94,7 +95,7 @@ def test_one_who_does_not_read_is_closed_all_the_same(desk: Desk, problem: Excep
 
 def test_one_the_table_has_forgotten_can_still_be_closed(desk: Desk) -> None:
     assert desk.delete("unknown")
-    assert desk.api.posts["unknown"] == [CLOSING_FRAME]
+    assert desk.api.posts["unknown"] == [Closing.DISCONNECTED.frame()]
 
 
 def test_nothing_is_forgotten_where_nothing_could_be_closed(desk: Desk) -> None:
