@@ -209,3 +209,26 @@ def test_no_forged_token_renews_a_connection(app: AppUnderTest) -> None:
     assert app.items() == before
     client.close()
     eventually(lambda: not app.items())
+
+
+def test_a_ticket_is_good_in_its_own_place_alone_and_not_used_up_elsewhere(
+    app: AppUnderTest,
+) -> None:
+    ticket = app.ticket(GOOD)
+    client = app.gateway.connect(header=bearer(GOOD), suppress_origin=True)
+    client.send(json.dumps({"action": "authenticate", "token": ticket}))
+    assert json.loads(client.recv())["error"]["code"] == "bad_credential"
+    client.close()
+    for elsewhere in (
+        handshake(*bearer(ticket)),
+        handshake(f"X-Credential: {ticket}"),
+        handshake(f"{PROTOCOL}bearer.{ticket}"),
+        handshake(f"token: {ticket}"),
+        handshake(f"ticket: {ticket}"),
+        handshake(target=f"/api?jwt={ticket}"),
+        head("POST /tickets HTTP/1.1", "Host: x", "Content-Length: 0", *bearer(ticket)),
+    ):
+        assert status(answer(app, elsewhere)) == 401
+    url = f"/api?ticket={ticket}"
+    assert [status(answer(app, handshake(target=url))) for _ in range(2)] == [101, 401]
+    eventually(lambda: not app.items())
