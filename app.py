@@ -329,6 +329,26 @@ def delete_connections(principal_id: str) -> Response:
     return _answer("disconnect_all", lambda call: bootstrap.services().operator().delete_all(call))
 
 
+@app.route("/keys", methods=["POST"], authorizer=http_authorizer, cors=CORS)
+def create_key() -> Response:
+    """Make an API key, which is shown this once."""
+    return _answer("create_key", lambda call: bootstrap.services().key_keeper().create(call))
+
+
+@app.route("/keys", authorizer=http_authorizer, cors=CORS, content_types=[])
+def list_keys() -> Response:
+    """List the API keys, without what is secret of them."""
+    return _answer("list_keys", lambda call: bootstrap.services().key_keeper().list(call))
+
+
+@app.route(
+    "/keys/{key_id}", methods=["DELETE"], authorizer=http_authorizer, cors=CORS, content_types=[]
+)
+def delete_key(key_id: str) -> Response:
+    """Revoke an API key."""
+    return _answer("revoke_key", lambda call: bootstrap.services().key_keeper().revoke(call))
+
+
 @app.route("/health", cors=CORS, content_types=[])
 def health() -> Response:
     """Say what runs here, and whether its table answers."""
@@ -348,8 +368,8 @@ def openapi_document() -> Response:
 
 
 def _publisher(call: Call) -> Publisher:
-    principal_id = call.principal.principal_id if call.principal else ""
-    return bootstrap.services().publisher(principal_id)
+    services = bootstrap.services()
+    return services.publisher(call.caller(ROUTE_SCOPES[call.route], services.now()))
 
 
 def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
@@ -358,14 +378,14 @@ def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
     try:
         scope, services = ROUTE_SCOPES[call.route], bootstrap.services()
         caller = call.caller(scope, services.now())
-        # API Gateway may have kept what the authorizer said before an operator was revoked.
-        if scope == "admin" and services.keeps_out(caller):
+        # API Gateway may have kept what the authorizer said before who asks was revoked.
+        if services.has_revoked(caller):
             raise Forbidden("revoked", caller.principal_id)
         answer = view(call)
     except PortcullisError as problem:
         answer = answer_to(problem)
     principal_id = call.principal.principal_id if call.principal else None
-    _log(operation, answer.outcome, principal_id, source_ip=call.source_ip)
+    _log(operation, answer.outcome, principal_id, source_ip=call.source_ip, **answer.about)
     return Response(dict(answer.body), dict(answer.headers), answer.status)
 
 
@@ -411,4 +431,5 @@ if "chalice.deploy.deployer" in sys.modules:  # Chalice's command line, which pl
         websocket_api_definition,
         credential_variables=settings.CREDENTIAL_VARIABLES,
         demonstration_values=settings.DEMONSTRATION_VALUES,
+        known_variables=settings.known_variables(),
     )

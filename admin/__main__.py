@@ -16,6 +16,7 @@ from chalicelib import bootstrap
 from chalicelib.authorizers import is_principal_id
 from chalicelib.bootstrap import Services
 from chalicelib.errors import PortcullisError
+from chalicelib.managed_keys import MAX_DAYS
 from chalicelib.settings import Settings
 
 # A connection that is being opened can be closed once that is done.
@@ -50,7 +51,7 @@ def main() -> None:
 
 @main.group()
 def keys() -> None:
-    """API keys. Those who run this need GetItem, PutItem, UpdateItem and Query on the table."""
+    """API keys. Those who run this need PutItem, UpdateItem and Query on the table."""
 
 
 @keys.command()
@@ -58,7 +59,7 @@ def keys() -> None:
 @_project_dir
 @click.option("--principal", required=True, metavar="ID", help="Whom the key speaks for.")
 @click.option("--scopes", metavar="'A B'", help="What it may do; the stage's DEFAULT_SCOPES.")
-@click.option("--days", type=click.IntRange(1, 3650), help="How long it is good; for ever.")
+@click.option("--days", type=click.IntRange(1, MAX_DAYS), help="How long it is good; for ever.")
 def create(
     stage: str, project_dir: Path, principal: str, scopes: str | None, days: int | None
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,19 +9,16 @@ from datetime import UTC, datetime
 import click
 
 from chalicelib.authorizers import is_principal_id
-from chalicelib.authorizers.api_key import ApiKey, new_key
-from chalicelib.credential_store import DynamoDBKeys
-from chalicelib.scopes import Scopes
-
-_KEY_ID = re.compile(r"[0-9a-f]{16}")
-_DAY = 24 * 3600
+from chalicelib.authorizers.api_key import KeyDescription, is_key_id, new_key
+from chalicelib.managed_keys import ManagedKeys, end_after, every_key
+from chalicelib.scopes import MAX_CHARACTERS, Scopes
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of one stage; ``now`` is in seconds since the epoch."""
 
-    store: DynamoDBKeys
+    store: ManagedKeys
     default_scopes: Scopes
     now: Callable[[], float]
 
@@ -30,36 +26,39 @@ class Keys:
         """Return a new key, which nobody can show again; raises ClickException."""
         if not is_principal_id(principal_id):
             raise click.ClickException("a principal has 1 to 128 printable characters")
-        try:
-            granted = self.default_scopes if scopes is None else Scopes.parse(scopes)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
+        granted = self.default_scopes if scopes is None else _scopes(scopes)
         now = self.now()
-        text, key = new_key(principal_id, granted, now, _end(now, days))
+        text, key = new_key(principal_id, granted, now, end_after(now, days))
         self.store.add(key)
         return text
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each key, the oldest first; none tells a secret."""
         now = self.now()
-        for key in sorted(self.store.all(), key=lambda key: (key.created_at, key.key_id)):
+        for key in sorted(every_key(self.store), key=lambda key: (key.created_at, key.key_id)):
             end = "never" if key.expires_at is None else _date(key.expires_at)
             dates = f"{_date(key.created_at)}\t{end}"
             yield f"{key.key_id}\t{_state(key, now)}\t{dates}\t{key.principal_id}\t{key.scopes}"
 
     def revoke(self, key_id: str) -> None:
         """Let a key admit nobody from now on; raises ClickException where there is none."""
-        if not _KEY_ID.fullmatch(key_id):
+        if not is_key_id(key_id):
             raise click.ClickException("the id of a key has 16 characters: those after pk_")
         if not self.store.revoke(key_id):
             raise click.ClickException(f"there is no key {key_id}")
 
 
-def _end(now: float, days: int | None) -> int | None:
-    return None if days is None else int(now) + days * _DAY
+def _scopes(text: str) -> Scopes:
+    try:
+        scopes = Scopes.parse(text)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    if len(str(scopes)) > MAX_CHARACTERS:
+        raise click.ClickException(f"the scopes are over {MAX_CHARACTERS} characters together")
+    return scopes
 
 
-def _state(key: ApiKey, now: float) -> str:
+def _state(key: KeyDescription, now: float) -> str:
     if key.revoked:
         return "revoked"
     ended = key.expires_at is not None and key.expires_at <= now

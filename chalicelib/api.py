@@ -114,6 +114,7 @@ def _policy_names(settings: Settings) -> dict[str, str]:
     """Name the beginnings of partition keys that only some stages have."""
     names = {
         "ApiKeyItems": ("key#", "api_key" in settings.authenticators),
+        "ApiKeyList": ("keys", "api_key" in settings.authenticators),
         "TicketItems": ("ticket#", "ticket" in settings.authenticators),
         "JobItems": ("job#", settings.delivery.queue_name is not None),
         "RateItems": ("rate#", settings.limits.rate is not None),

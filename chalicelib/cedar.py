@@ -1,8 +1,9 @@
 """Cedar policies, the language of Amazon Verified Permissions, as one more checker beside scopes.
 
-Both must allow. A policy sees ``Principal::"<id>"``; ``Action::"sendmessage"`` or
-``Action::"join"``; ``Audience::"<audience>"``; and a context with ``kind`` and ``name`` of the
-audience and the ``scopes`` of the principal. Nothing is allowed that no policy permits.
+Both must allow. A policy sees ``Principal::"<id>"``; ``Action::"sendmessage"``,
+``Action::"join"`` or, over HTTP, ``Action::"publish"``; ``Audience::"<audience>"``; and a context
+with ``kind`` and ``name`` of the audience and the ``scopes`` of the principal. Nothing is allowed
+that no policy permits.
 
 https://docs.cedarpolicy.com/policies/syntax-policy.html
 """
@@ -50,6 +51,6 @@ class CedarPolicies:
         return bool(result.allowed)
 
 
-def _entity(kind: str, name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{kind}::"{escaped}"'
+def _entity(kind: str, name: str) -> dict[str, str]:
+    # Not as text: Cedar reads no name there that holds an apostrophe or a line break, say.
+    return {"type": kind, "id": name}

@@ -13,12 +13,15 @@ class Reader:
     """Reads variables and gathers what is wrong with them; never repeats a value."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        self.asked: set[str] = set()
+        """The names of all that was asked for, set or not."""
         self._environ = environ
         self._missing: list[str] = []
         self._invalid: list[str] = []
 
     def optional(self, variable: str) -> str | None:
         """An empty variable counts as none: an empty secret must not match an empty header."""
+        self.asked.add(variable)
         return self._environ.get(variable) or None
 
     def required(self, variable: str) -> str:

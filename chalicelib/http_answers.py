@@ -90,6 +90,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     outcome: str = "ok"
     """``ok`` or the error's code, for the log."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the log says besides: whom it was about, never a secret."""
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:

@@ -27,10 +27,8 @@ from chalicelib.errors import (
     PortcullisError,
 )
 from chalicelib.http_answers import Answer
-from chalicelib.http_requests import Call, audience, not_found
+from chalicelib.http_requests import DEFAULT_PAGE, MAX_PAGE, Call, audience, not_found
 
-MAX_PAGE = 500
-DEFAULT_PAGE = 100
 # Of the time there is; the rest is for what has begun.
 _SHARE = 0.7
 _AT_ONCE = 16
@@ -81,14 +79,15 @@ class Operator:
             "remembered": None if known is None else self._described(known),
             "open": None if status is None else _opened(status),
         }
-        return Answer(200, body, _FRESH)
+        return Answer(200, body, _FRESH, about={"connection_id": connection_id})
 
     def delete(self, call: Call) -> Answer:
         """Close a connection, its client told why; or forget one that has left already."""
         call.only_parameters(())
         connection_id = _connection_id(call)
         has_closed = self._close(connection_id)
-        return Answer(200, {"connectionId": connection_id, "closed": has_closed}, _FRESH)
+        body = {"connectionId": connection_id, "closed": has_closed}
+        return Answer(200, body, _FRESH, about={"connection_id": connection_id})
 
     def delete_all(self, call: Call) -> Answer:
         """Close all connections of a principal, as far as the time goes."""
@@ -99,7 +98,7 @@ class Operator:
         body |= {name: counts[name] for name in ("closed", "gone", "failed")}
         if not is_complete:
             body["incomplete"] = True
-        return Answer(200, body, _FRESH)
+        return Answer(200, body, _FRESH, about={"of": whom.name})
 
     def _described(self, connection: Connection) -> dict[str, Any]:
         channels = self.connections.channels(connection.connection_id)

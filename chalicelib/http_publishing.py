@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.actions import FrameId, SendMessage, only_fields, parse_id, required_text
-from chalicelib.errors import ClientError, PayloadTooLarge, ServiceUnavailable
+from chalicelib.authorizers import Principal
+from chalicelib.connections import Audience
+from chalicelib.errors import ClientError, Forbidden, PayloadTooLarge, ServiceUnavailable
 from chalicelib.frames import Fields
 from chalicelib.http_answers import Answer, answer_to
 from chalicelib.http_requests import Call, audience, not_found
 from chalicelib.idempotency import HEADER, Attempt, IdempotencyStore, fingerprint, once, parse_key
 from chalicelib.jobs import JobStore
-from chalicelib.messages import Broadcast, message_frame, time_ordered_id
+from chalicelib.messages import Broadcast, Policies, message_frame, time_ordered_id
 
 MAX_BODY_BYTES = 262_144
 MAX_BATCH_BYTES = 1_048_576
@@ -25,13 +27,15 @@ _MAX_JOB_ID = 64
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Sends for one principal; ``now`` is in seconds since the epoch.
+    """Sends for one principal, who has the scope; ``now`` is in seconds since the epoch.
 
-    ``broadcast`` makes what sends within so many seconds; ``random_bits(n)`` returns an n-bit
-    number, ``clock`` seconds of no particular time.
+    ``policies`` must allow each audience too, where there are any. ``broadcast`` makes what sends
+    within so many seconds; ``random_bits(n)`` returns an n-bit number, ``clock`` seconds of no
+    particular time.
     """
 
-    principal_id: str
+    principal: Principal
+    policies: Policies | None
     broadcast: Callable[[float], Broadcast]
     answers: IdempotencyStore
     now: Callable[[], float]
@@ -39,10 +43,14 @@ class Publisher:
     clock: Callable[[], float] = time.monotonic
 
     def post(self, call: Call) -> Answer:
-        """Send one message: 200 with what came of it, 202 where a job goes on."""
+        """Send one message: 200 with what came of it, 202 where a job goes on.
+
+        Raises Forbidden for an audience that policies keep this principal from.
+        """
         call.only_parameters(())
         fields = call.json_object(MAX_BODY_BYTES)
         frame_id, command = _command(fields)
+        self._check(command.to)
 
         def send() -> Answer:
             told = self._send(command, frame_id, call.seconds)
@@ -61,12 +69,17 @@ class Publisher:
 
         return self._once(call, send)
 
+    def _check(self, to: Audience) -> None:
+        name, scopes = self.principal.principal_id, self.principal.scopes
+        if self.policies is not None and not self.policies.allow(name, "publish", to, scopes):
+            raise Forbidden("forbidden_audience", name)
+
     def _once(self, call: Call, operation: Callable[[], Answer]) -> Answer:
         header = call.headers.get(HEADER)
         if header is None:
             return operation()
         attempt = Attempt(
-            self.principal_id,
+            self.principal.principal_id,
             parse_key(header),
             fingerprint(call.route, call.body),
             owner=f"{self.random_bits(64):016x}",
@@ -80,17 +93,18 @@ class Publisher:
                 raise ClientError("not_an_object", "A message must be a JSON object.")
             frame_id = parse_id(message)
             frame_id, command = _command(message)
+            self._check(command.to)
             seconds = end - self.clock()
             if seconds < MIN_SECONDS:
                 raise ClientError("out_of_time", "This message was not sent: send it again.")
             return self._send(command, frame_id, seconds)
-        except (ClientError, ServiceUnavailable) as problem:
+        except (ClientError, Forbidden, ServiceUnavailable) as problem:
             return {**_echo(frame_id), **answer_to(problem).body}
 
     def _send(self, command: SendMessage, frame_id: FrameId, seconds: float) -> dict[str, Any]:
         now = self.now()
         message_id = time_ordered_id(now, self.random_bits)
-        frame = message_frame(self.principal_id, command, message_id, now)
+        frame = message_frame(self.principal.principal_id, command, message_id, now)
         try:
             outcome = self.broadcast(seconds)(command.to, frame, message_id)
         except PayloadTooLarge:

@@ -9,6 +9,9 @@ from chalicelib.connections import Audience
 from chalicelib.errors import ClientError, Forbidden, Unauthorized
 from chalicelib.frames import Fields, parse_object
 
+# Of what is listed page by page.
+MAX_PAGE = 500
+DEFAULT_PAGE = 100
 _BODY = "body"
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from chalicelib.scopes import Scopes
 
+KEYS_SCOPE = "admin:keys"
+
 # By method and path; the parameters of a path are written ``*``.
 ROUTE_SCOPES: Mapping[str, str] = {
     "POST/tickets": "connect",
@@ -17,6 +19,9 @@ ROUTE_SCOPES: Mapping[str, str] = {
     "DELETE/principals/*/connections": "admin",
     "POST/principals/revoke": "admin",
     "POST/principals/allow": "admin",
+    "POST/keys": KEYS_SCOPE,
+    "GET/keys": KEYS_SCOPE,
+    "DELETE/keys/*": KEYS_SCOPE,
 }
 
 

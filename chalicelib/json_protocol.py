@@ -23,6 +23,7 @@ _TRANSIENT = frozenset(
         "RequestThrottled",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TransactionInProgressException",
     }
 )
 

@@ -4,22 +4,14 @@ Only who asks for it pays for it: nothing imports this module before.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from chalicelib import __version__
-from chalicelib.actions import MAX_ID_CHARACTERS, MAX_ID_NUMBER
-from chalicelib.broadcast import Outcome
 from chalicelib.connection_pages import MAX_CURSOR
 from chalicelib.http_answers import STATUSES
-from chalicelib.http_connections import DEFAULT_PAGE, MAX_PAGE
-from chalicelib.http_publishing import MAX_BATCH
+from chalicelib.http_requests import DEFAULT_PAGE, MAX_PAGE
 from chalicelib.http_routes import ROUTE_SCOPES, route_name
+from chalicelib.openapi_schemas import AUDIENCE, KEY_ID, TEXT, Schema, schemas
 
-Schema = dict[str, Any]
-
-_TEXT: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_AUDIENCE = {"$ref": "#/components/schemas/Audience"}
 _BODY = (
     "bad_request",
     "malformed_json",
@@ -53,7 +45,7 @@ def document(base_path: str) -> Schema:
         },
         "servers": [{"url": base_path or "/"}],
         "paths": _paths(),
-        "components": {"schemas": _schemas(), "securitySchemes": {"bearer": _BEARER}},
+        "components": {"schemas": schemas(), "securitySchemes": {"bearer": _BEARER}},
     }
 
 
@@ -117,12 +109,9 @@ def _paths() -> Schema:
                 {"200": ("ConnectionPage", "A page; the last one has no cursor.")},
                 (*_QUERY, "invalid_audience", "invalid_cursor"),
                 parameters=[
-                    _query("audience", {**_AUDIENCE, "default": "everyone"}),
-                    _query("limit", {
-                        "type": "integer", "minimum": 1, "maximum": MAX_PAGE,
-                        "default": DEFAULT_PAGE,
-                    }),
-                    _query("cursor", {**_TEXT, "maxLength": MAX_CURSOR}),
+                    _query("audience", {**AUDIENCE, "default": "everyone"}),
+                    _LIMIT,
+                    _query("cursor", {**TEXT, "maxLength": MAX_CURSOR}),
                 ],
             )
         },
@@ -138,6 +127,26 @@ def _paths() -> Schema:
                 ("not_found", "unknown_parameter", "connection_opening"),
                 parameters=[connection],
             ),
+        },
+        "/keys": {
+            "post": _operation(
+                "POST", "/keys", "Make an API key.",
+                {"201": ("CreatedKey", "The key, which no other answer has.")},
+                (*_BODY, "invalid_idempotency_key", "not_found"), body="WantedKey",
+            ),
+            "get": _operation(
+                "GET", "/keys", "List the API keys, revoked and expired ones too.",
+                {"200": ("KeyPage", "A page; the last one has no cursor.")},
+                (*_QUERY, "invalid_cursor", "not_found"),
+                parameters=[_LIMIT, _query("cursor", KEY_ID)],
+            ),
+        },
+        "/keys/{key_id}": {
+            "delete": _operation(
+                "DELETE", "/keys/{key_id}", "Let an API key admit nobody any more.",
+                {"200": ("RevokedKey", "It is revoked, or had been.")},
+                ("not_found", "unknown_parameter"), parameters=[_path("key_id")],
+            )
         },
         "/principals/revoke": {
             "post": _operation(
@@ -223,125 +232,13 @@ def _errors(codes: tuple[str, ...]) -> Schema:
 
 
 def _path(name: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+    return {"name": name, "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}}
 
 
 def _query(name: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "schema": schema}
 
 
-def _object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": {**required, **optional},
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _schemas() -> Schema:
-    times = {"connectedAt": _COUNT, "expiresAt": _COUNT}
-    counts = {outcome.value: _COUNT for outcome in Outcome}
-    delivery = _object({"targeted": _COUNT, **counts, "repeated": _COUNT})
-    echo: Schema = {
-        "description": "What the answer repeats.",
-        "anyOf": [
-            {"type": "string", "maxLength": MAX_ID_CHARACTERS},
-            {"type": "integer", "minimum": -MAX_ID_NUMBER, "maximum": MAX_ID_NUMBER},
-        ],
-    }
-    error = _object({"code": {"enum": list(STATUSES)}, "message": _TEXT})
-    message = _object({"to": _AUDIENCE, "message": _TEXT}, id=echo)
-    published = _object(
-        {"messageId": _TEXT, "delivery": {"$ref": "#/components/schemas/Delivery"}},
-        id=echo,
-        jobId=_TEXT,
-        incomplete={"const": True, "description": "Not everybody was read, nor will be."},
-    )
-    member = _object({"connectionId": _TEXT, "principalId": _TEXT, **times})
-    remembered = _object(
-        {
-            "principalId": _TEXT,
-            **times,
-            "sourceIp": _TEXT,
-            "scopes": {"type": "array", "items": _TEXT},
-            "audiences": {"type": "array", "items": _AUDIENCE},
-        }
-    )
-    opened = _object(
-        {name: _or_null(_TEXT) for name in ("connectedAt", "lastActiveAt", "sourceIp", "userAgent")}
-    )
-    return {
-        "Any": {"type": "object"},
-        "Audience": {
-            "type": "string",
-            "description": "everyone, principal:<id>, channel:<name> or connection:<id>",
-            "pattern": "^(everyone|(principal|channel|connection):.+)$",
-            "examples": ["everyone", "channel:news"],
-        },
-        "Error": _object({"error": error}),
-        "Health": _object(
-            {
-                "status": {"enum": ["ok", "degraded"]},
-                "stage": _TEXT,
-                "version": _TEXT,
-                "table": {"enum": ["ok", "unreachable"]},
-            }
-        ),
-        "Ticket": _object({"ticket": _TEXT, "expiresIn": _COUNT}, url=_TEXT),
-        "Message": message,
-        "Delivery": {**delivery, "description": "How many connections had which outcome."},
-        "Published": published,
-        "Batch": _object(
-            {
-                "messages": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": MAX_BATCH,
-                    "items": {"$ref": "#/components/schemas/Message"},
-                }
-            }
-        ),
-        "BatchResult": _object(
-            {
-                "results": {
-                    "type": "array",
-                    "items": {
-                        "anyOf": [
-                            {"$ref": "#/components/schemas/Published"},
-                            _object({"error": error}, id=echo),
-                        ]
-                    },
-                }
-            }
-        ),
-        "Job": _object(
-            {
-                "jobId": _TEXT,
-                "to": _AUDIENCE,
-                "deadline": _COUNT,
-                "done": {"type": "boolean"},
-                "delivery": {"$ref": "#/components/schemas/Delivery"},
-            }
-        ),
-        "ConnectionPage": _object(
-            {"audience": _AUDIENCE, "connections": {"type": "array", "items": member}},
-            cursor=_TEXT,
-        ),
-        "ConnectionDetails": _object(
-            {"connectionId": _TEXT, "remembered": _or_null(remembered), "open": _or_null(opened)}
-        ),
-        "Closed": _object({"connectionId": _TEXT, "closed": {"type": "boolean"}}),
-        "PrincipalName": _object({"principal": {**_TEXT, "minLength": 1, "maxLength": 128}}),
-        "Revoked": _object(
-            {"principal": _TEXT, "notBefore": _COUNT, "closed": _COUNT, "left": _COUNT}
-        ),
-        "ClosedAll": _object(
-            {"principalId": _TEXT, "closed": _COUNT, "gone": _COUNT, "failed": _COUNT},
-            incomplete={"const": True, "description": "Ask once more for the rest."},
-        ),
-    }
+_LIMIT = _query(
+    "limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
+)

@@ -5,7 +5,8 @@
 * ``sendmessage:AUDIENCE``  send to these audiences too
 * ``join:AUDIENCE``         join these channels
 * ``publish``               send over HTTP
-* ``admin``                 what operators do over HTTP
+* ``admin``                 what operators do over HTTP, but for keys
+* ``admin:keys``            make, list and revoke API keys over HTTP, for whomever they speak
 
 AUDIENCE is an audience, or the beginning of some and ``*``: ``channel:news``, ``channel:*``.
 """
@@ -18,10 +19,15 @@ from dataclasses import dataclass
 
 # What scopes are made of, https://www.rfc-editor.org/rfc/rfc6749#section-3.3 ; no ``*`` but last.
 _NAME = r"(?:[!#-)+-\[\]-~]{1,128}\*?|\*)"
-_SCOPE = re.compile(
-    rf"connect|publish|admin|join:(?:channel:{_NAME}|\*)"
+PATTERN = (
+    rf"connect|publish|admin(?::keys)?|join:(?:channel:{_NAME}|\*)"
     rf"|sendmessage(?::(?:everyone|\*|(?:principal|channel|connection):{_NAME}))?"
 )
+"""A regular expression of every scope, in what Python's and JavaScript's have in common."""
+_SCOPE = re.compile(PATTERN)
+
+MAX_CHARACTERS = 2048
+"""Of all scopes of one credential: an authorizer's answer may have 8 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,13 @@ class Scopes:
             return action in self.texts
         return any(_covers(text, action, audience) for text in self.texts)
 
+    def cover(self, others: Scopes) -> bool:
+        """Tell whether each of other scopes is one of these, or of some audiences of one of these.
+
+        What covers them allows all that they allow.
+        """
+        return all(any(_contains(own, other) for own in self.texts) for other in others.texts)
+
     def __str__(self) -> str:
         return " ".join(sorted(self.texts))
 
@@ -61,6 +74,14 @@ class Scopes:
 def is_scope(text: str) -> bool:
     """Tell whether a text is one of our scopes."""
     return _SCOPE.fullmatch(text) is not None
+
+
+def _contains(own: str, other: str) -> bool:
+    if own == other:
+        return True
+    name, _, audiences = other.partition(":")
+    # A star at the end of the other's is no more than a letter here: it must be beyond our own.
+    return bool(audiences) and _covers(own, name, audiences)
 
 
 def _covers(scope: str, action: str, audience: str) -> bool:

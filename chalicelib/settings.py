@@ -6,6 +6,7 @@ What needs one asks for it with :func:`required` when it is built.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeVar
@@ -31,6 +32,7 @@ StoreName = Literal["parameter", "secret"]
 T = TypeVar("T")
 
 LOCAL_STAGE = "local"
+_FORMER_NAME = "AUTHORIZER"
 AUTHENTICATORS = ("shared_token", "request_parameters", "jwt", "api_key", "ticket")
 DEMONSTRATION_VALUES = frozenset({"hello", "headerValue1", "queryValue1", "stageValue1"})
 CREDENTIAL_VARIABLES = (
@@ -124,7 +126,11 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
         """Read the settings; ConfigurationError names all that is missing or invalid at once."""
-        reader = Reader(environ)
+        return cls.read(Reader(environ))
+
+    @classmethod
+    def read(cls, reader: Reader) -> "Settings":
+        """Read the settings as ``from_environ`` does."""
         stage = reader.matching("STAGE", _STAGE_NAME)
         stage_variables = reader.stage_variables("STAGE_VARIABLES")
         console = reader.switch("CONSOLE")
@@ -132,6 +138,8 @@ class Settings:
             "AUTHENTICATORS", AUTHENTICATORS, "shared_token,ticket" if console else "shared_token"
         )
         _refuse_demonstration_values(reader, stage)
+        if reader.optional(_FORMER_NAME) is not None:
+            reader.refuse(f"{_FORMER_NAME} (it is AUTHENTICATORS now)")
         settings = cls(
             stage=stage,
             table_name=reader.matching("TABLE_NAME", _TABLE_NAME),
@@ -162,7 +170,7 @@ class Settings:
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
             delivery=read_delivery(reader),
-            limits=read_limits(reader),
+            limits=read_limits(reader, authenticators),
             region=reader.optional("AWS_REGION") or reader.optional("AWS_DEFAULT_REGION"),
             stored_names=MappingProxyType(_stored_names(reader)),
             # Fetches for wrong credentials are half a minute apart at least, so less were no use.
@@ -186,6 +194,15 @@ def delivery_settings(environ: Mapping[str, str]) -> DeliverySettings:
     delivery = read_delivery(reader)
     reader.finish()
     return delivery
+
+
+def known_variables() -> frozenset[str]:
+    """Name every variable that some stage may set, whatever is chosen there."""
+    reader = Reader({"AUTHENTICATORS": ",".join(AUTHENTICATORS)})
+    with suppress(ConfigurationError):  # raised when all have been asked for
+        Settings.read(reader)
+    # What Chalice must know where it imports the app is no part of the settings.
+    return frozenset({*reader.asked, "HTTP_AUTHORIZER"} - {_FORMER_NAME})
 
 
 def required(value: T | None, variable: str) -> T:

@@ -7,7 +7,7 @@ by name, so wrapping methods of its classes is enough for ``chalice deploy``, ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,6 +27,7 @@ from deployment import (
     plan,
     removal,
     template,
+    variables,
 )
 from deployment.blueprint import Blueprint
 from deployment.chalice_internals import wrap
@@ -46,6 +47,7 @@ class Credentials:
 
 _definitions: WeakKeyDictionary[Chalice, Definition] = WeakKeyDictionary()
 _credentials: WeakKeyDictionary[Chalice, Credentials] = WeakKeyDictionary()
+_known_variables: WeakKeyDictionary[Chalice, frozenset[str]] = WeakKeyDictionary()
 
 
 def install(
@@ -54,16 +56,19 @@ def install(
     *,
     credential_variables: Iterable[str] = (),
     demonstration_values: Iterable[str] = (),
+    known_variables: Iterable[str] = (),
 ) -> None:
     """Have Chalice deploy ``app`` as ``definition()`` says; refuses a Chalice it does not know.
 
-    The doctor looks at ``credential_variables`` and warns of ``demonstration_values``.
+    The doctor looks at ``credential_variables`` and warns of ``demonstration_values``. A variable
+    that is nearly one of ``known_variables`` is refused when a stage is deployed.
     """
     chalice_internals.verify()
     _definitions[app] = definition
     _credentials[app] = Credentials(
         frozenset(credential_variables), frozenset(demonstration_values)
     )
+    _known_variables[app] = frozenset(known_variables)
     wrap(chalice_internals.BuildStage, "execute", _build)
     wrap(chalice_internals.PlanStage, "execute", plan.execute)
     wrap(chalice_internals.PlanStage, "_plan_websocketapi", plan.plan_websocket_api)
@@ -101,10 +106,14 @@ def _build(
     if definition is None or not getattr(stage, "_steps", ()):
         return  # another app, or a deletion, which plans nothing
     _complete_log_groups(resources)
+    chosen = options.read(config.project_dir, config.chalice_stage)
+    variables.refuse_misspelt(
+        _variables_of(resources), _known_variables[config.chalice_app], chosen.own_variables
+    )
     defined = definition()
     for resource in resources:
         if isinstance(resource, models.WebsocketAPI):
-            resource.blueprint = _blueprint(config, defined, resource, resources)  # type: ignore[attr-defined]
+            resource.blueprint = _blueprint(config, defined, chosen, resource, resources)  # type: ignore[attr-defined]
         elif isinstance(resource, models.RestAPI):
             http_api.add_responses(resource, defined.get("gateway_responses", {}))
 
@@ -112,6 +121,7 @@ def _build(
 def _blueprint(
     config: Config,
     definition: Mapping[str, Any],
+    chosen: options.Options,
     api: models.WebsocketAPI,
     resources: Sequence[Any],
 ) -> Blueprint:
@@ -125,8 +135,14 @@ def _blueprint(
         chalice_routes=api.routes,
         functions={it.resource_name: it.function_name for it in functions},
         tags=config.tags,
-        options=options.read(config.project_dir, config.chalice_stage),
+        options=chosen,
     )
+
+
+def _variables_of(resources: Sequence[Any]) -> Iterator[str]:
+    for resource in resources:
+        if isinstance(resource, models.LambdaFunction):
+            yield from resource.environment_variables
 
 
 def _complete_log_groups(resources: Sequence[Any]) -> None:

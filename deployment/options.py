@@ -6,7 +6,7 @@ It may stand at the top level and in a stage; a stage's values win, one by one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class Options:
     access_logs: bool = False
     """Needs the account-wide role with which API Gateway writes to CloudWatch."""
     access_log_retention_days: int = 14
+    own_variables: Sequence[str] = ()
+    """Environment variables that are meant, though the app knows some that are nearly the same."""
 
 
 def read(project_dir: str, chalice_stage: str) -> Options:
@@ -62,5 +64,7 @@ def _fits(value: object, default: object) -> bool:
         return isinstance(value, bool)
     if default is None:
         return value is None or (isinstance(value, str) and value.startswith("arn:"))
+    if default == ():
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
     kinds = (int,) if isinstance(default, int) else (int, float)
     return isinstance(value, kinds) and not isinstance(value, bool) and value > 0

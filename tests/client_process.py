@@ -24,7 +24,7 @@ COMMAND = (sys.executable, "-m", "wsclient")
 # Ctrl-C reaches what the terminal belongs to.
 _ON_ITS_TERMINAL = """
 import fcntl, os, sys, termios
-fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -125,27 +125,36 @@ class PipedClient:
 
 
 class TerminalClient:
-    """Runs on a pseudo-terminal of 80 columns, which keeps all that was shown."""
+    """Runs on a pseudo-terminal of 80 columns, which keeps all that was shown.
+
+    Its input may come from a file, and its output go to one.
+    """
 
     def __init__(
-        self, *arguments: str, stdin: Path | None = None, variables: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        stdin: Path | None = None,
+        stdout: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.before = termios.tcgetattr(slave)
         self._slave = slave
         source = None if stdin is None else stdin.open("rb")
+        sink = None if stdout is None else stdout.open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-c", _ON_ITS_TERMINAL, *COMMAND, *arguments],
             cwd=ROOT,
             env=environment(**(variables or {})),
             stdin=slave if source is None else source,
-            stdout=slave,
+            stdout=slave if sink is None else sink,
             stderr=slave,
             start_new_session=True,
         )
-        if source is not None:
-            source.close()
+        for file in (source, sink):
+            if file is not None:
+                file.close()
         self.output = ""
 
     @property

@@ -7,11 +7,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import TypeVar
 
-from chalicelib.authorizers.api_key import ApiKey
+from chalicelib.authorizers.api_key import ApiKey, KeyDescription
 from chalicelib.authorizers.ticket import Ticket
 from chalicelib.broadcast import ConnectionStatus, Outcome, Posted
 from chalicelib.connections import (
@@ -35,6 +35,7 @@ from chalicelib.exchanges import NoAnswer, Repeated, Result
 from chalicelib.http1 import Response
 from chalicelib.idempotency import KEPT_SECONDS, LEASE_SECONDS, Attempt, Kept
 from chalicelib.jobs import Job, JobReport, Progress, Task
+from chalicelib.managed_keys import KeyPage
 from chalicelib.reading import Place
 from chalicelib.secret_values import Versions
 
@@ -245,7 +246,7 @@ class InMemoryTickets:
 
 
 class InMemoryKeys:
-    """A KeyStore, and what those who manage keys need."""
+    """ManagedKeys in memory."""
 
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
@@ -261,8 +262,15 @@ class InMemoryKeys:
             self._keys[key_id] = replace(self._keys[key_id], revoked=True)
         return key_id in self._keys
 
-    def all(self) -> Iterator[ApiKey]:
-        yield from list(self._keys.values())
+    def page(self, after: str | None, limit: int) -> KeyPage:
+        later = [self._keys[key_id] for key_id in sorted(self._keys) if key_id > (after or "")]
+        found = tuple(map(_described, later[:limit]))
+        return KeyPage(found, found[-1].key_id if len(later) > limit else None)
+
+
+def _described(key: ApiKey) -> KeyDescription:
+    names = (field.name for field in fields(KeyDescription))
+    return KeyDescription(**{name: getattr(key, name) for name in names})
 
 
 class InMemoryIdempotency:

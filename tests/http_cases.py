@@ -57,6 +57,10 @@ def send(**fields: Any) -> dict[str, Any]:
     return {"to": "everyone", "message": "hello", **fields}
 
 
+def key(**fields: Any) -> dict[str, Any]:
+    return {"principal": "robot", "scopes": ["connect"], **fields}
+
+
 def page(query: str, status: int = 400, code: str = "") -> Case:
     return Case("GET", f"/connections?{query}", status, code)
 
@@ -138,6 +142,33 @@ CASES = {
     "an id that is no UTF-8": Case("GET", "/connections/%ff", 404, "not_found"),
     "nobody to close": Case("DELETE", f"/connections/{NOBODY}", 404, "not_found"),
     "nobody of a principal": Case("DELETE", "/principals/nobody%20here/connections", 200),
+    "a key to be made": Case("POST", "/keys", 201, body=key()),
+    "a key with an end": Case("POST", "/keys", 201, body=key(days=3650)),
+    "a key of another alphabet": Case("POST", "/keys", 201, body=key(principal="zo\u00eb | 7")),
+    "a key with more than one has": Case(
+        "POST", "/keys", 403, "forbidden", key(scopes=["sendmessage:*"])
+    ),
+    "a key for nobody": Case("POST", "/keys", 400, "missing_field", {"scopes": ["connect"]}),
+    "a key for too long a name": Case(
+        "POST", "/keys", 400, "invalid_field", key(principal="a" * 129)
+    ),
+    "a key without scopes": Case("POST", "/keys", 400, "missing_field", {"principal": "robot"}),
+    "a key with no scopes": Case("POST", "/keys", 400, "invalid_field", key(scopes=[])),
+    "a key with what is no scope": Case(
+        "POST", "/keys", 400, "invalid_field", key(scopes=["openid"])
+    ),
+    "a key that has ended": Case("POST", "/keys", 400, "invalid_field", key(days=0)),
+    "a key of one's own": Case("POST", "/keys", 400, "unknown_field", key(key="pk_1")),
+    "a key that may be repeated": Case(
+        "POST", "/keys", 400, "invalid_idempotency_key", key(), {**BEARER, "Idempotency-Key": "a"}
+    ),
+    "all keys": Case("GET", "/keys", 200),
+    "a page of keys": Case("GET", "/keys?limit=1", 200),
+    "no page of keys": Case("GET", "/keys?limit=501", 400, "invalid_parameter"),
+    "a cursor of no key": Case("GET", "/keys?cursor=AAAA", 400, "invalid_cursor"),
+    "keys of somebody": Case("GET", "/keys?principal=robot", 400, "unknown_parameter"),
+    "a key that is none, to revoke": Case("DELETE", f"/keys/{'0' * 16}", 404, "not_found"),
+    "a key there cannot be": Case("DELETE", "/keys/pk_0", 404, "not_found"),
     "the wrong method": Case("PUT", "/messages", 405, "method_not_allowed"),
     "the wrong method of two": Case("POST", f"/connections/{NOBODY}", 405, "method_not_allowed"),
 }  # fmt: skip

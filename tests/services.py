@@ -31,10 +31,12 @@ def make_services(executor: Executor, settings: Settings | None = None, **change
     now = changes.setdefault("now", Clock(NOW))
     tickets = changes.setdefault("tickets", InMemoryTickets())
     management_api = FakeManagementAPI()
-    stores = CredentialStores(changes.pop("keys", InMemoryKeys()), tickets)
+    keys = changes.pop("keys", InMemoryKeys())
+    stores = CredentialStores(keys, tickets)
     known: dict[str, Any] = {
         "authenticators": partial(bootstrap.authenticators, settings, literal, stores, now),
         "allowed_origins": settings.allowed_origins,
+        "keys": keys if "api_key" in settings.authenticators else None,
         "connections": InMemoryConnectionRepository(),
         "management_api": lambda api_id, stage: management_api,
         "executor": executor,

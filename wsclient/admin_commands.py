@@ -4,62 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from wsclient import stages, target
-from wsclient.connection import trust
-from wsclient.credentials import TOKEN_VARIABLE, TokenSource
-from wsclient.errors import OutputGone, WrongInput
-from wsclient.http_api import HttpApi, check_http_url
-from wsclient.options import ask_for_token
-from wsclient.printing import json_line
+from wsclient.errors import WrongInput
+from wsclient.http_api import HttpApi
+from wsclient.http_options import Environ, http_options, open_api, show
+from wsclient.key_commands import keys
+from wsclient.progress import counted
 
-URL_VARIABLE = "WSCLIENT_HTTP_URL"
 POLL_SECONDS = 1.0
-
-Environ = Mapping[str, str]
-Command = TypeVar("Command", bound=Callable[..., Any])
-_FILE = click.Path(path_type=Path, dir_okay=False)
-
-_OPTIONS = [
-    click.option("--http", "url", metavar="URL", help=f"The HTTP API; ${URL_VARIABLE} works too."),
-    click.option("--stage", metavar="NAME", help="Ask this stage, as Chalice deployed it."),
-    click.option(
-        "--project-dir",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        default=Path(),
-        help="Where --stage looks for .chalice/deployed.",
-    ),
-    click.option("--token", metavar="TEXT", help="For trying things out: the history keeps it."),
-    click.option(
-        "--token-file", metavar="FILE", type=_FILE, help=f"Read it; ${TOKEN_VARIABLE} works too."
-    ),
-    click.option("--ask-token", is_flag=True, help="Ask for it, without showing what is typed."),
-    click.option("--ca-file", metavar="FILE", type=_FILE, help="Trust these certificates instead."),
-    click.option(
-        "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=35.0
-    ),
-]
-
-
-def http_options(command: Command) -> Command:
-    """Add the options of every command of operators."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.group()
 def admin() -> None:
-    """Do what operators do, over the HTTP API; the token needs the scope admin, or publish.
+    """Do what operators do, over the HTTP API; the token needs the scope admin.
 
-    Answers are lines of JSON. Keys are made with `python -m admin keys`.
+    For publish and job it is publish, for keys admin:keys. Answers are lines of JSON.
     """
+
+
+admin.add_command(keys)
 
 
 @admin.command("connections")
@@ -69,8 +35,8 @@ def admin() -> None:
 @click.pass_obj
 def list_connections(environ: Environ, /, audience: str, page: int, **options: Any) -> None:
     """List who is in an audience."""
-    for connection in _api(environ, **options).connections(audience, page):
-        _show(connection)
+    for connection in counted(open_api(environ, **options).connections(audience, page)):
+        show(connection)
 
 
 @admin.command("show")
@@ -79,7 +45,7 @@ def list_connections(environ: Environ, /, audience: str, page: int, **options: A
 @click.pass_obj
 def show_connection(environ: Environ, /, connection_id: str, **options: Any) -> None:
     """Show what the table and API Gateway know of a connection."""
-    _show(_api(environ, **options).connection(connection_id))
+    show(open_api(environ, **options).connection(connection_id))
 
 
 @admin.command("disconnect")
@@ -93,12 +59,12 @@ def disconnect(
     """Close a connection, or all of a principal; their clients are told."""
     if (connection_id is None) == (principal is None):
         raise WrongInput("name a CONNECTION_ID or a --principal")
-    api = _api(environ, **options)
+    api = open_api(environ, **options)
     if connection_id is not None:
-        return _show(api.disconnect(connection_id))
+        return show(api.disconnect(connection_id))
     while True:
         answer = api.disconnect_all(str(principal))
-        _show(answer)
+        show(answer)
         if not answer.get("incomplete") or not answer["closed"] + answer["gone"]:
             return None
 
@@ -109,7 +75,7 @@ def disconnect(
 @click.pass_obj
 def revoke(environ: Environ, /, principal: str, **options: Any) -> None:
     """Keep a principal out, and close the connections it has."""
-    _show(_api(environ, **options).revoke(principal))
+    show(open_api(environ, **options).revoke(principal))
 
 
 @admin.command("allow")
@@ -118,7 +84,7 @@ def revoke(environ: Environ, /, principal: str, **options: Any) -> None:
 @click.pass_obj
 def allow(environ: Environ, /, principal: str, **options: Any) -> None:
     """Let a principal in again."""
-    _show(_api(environ, **options).allow(principal))
+    show(open_api(environ, **options).allow(principal))
 
 
 @admin.command("publish")
@@ -139,9 +105,9 @@ def publish(
     **options: Any,
 ) -> None:
     """Send a message to an audience."""
-    api = _api(environ, **options)
+    api = open_api(environ, **options)
     answer = api.publish(audience, message, key)
-    _show(answer)
+    show(answer)
     if wait and "jobId" in answer:
         _wait(api, answer["jobId"])
 
@@ -153,11 +119,11 @@ def publish(
 @click.pass_obj
 def show_job(environ: Environ, /, job_id: str, *, wait: bool, **options: Any) -> None:
     """Show what has come of a large delivery."""
-    api = _api(environ, **options)
+    api = open_api(environ, **options)
     if wait:
         _wait(api, job_id)
     else:
-        _show(api.job(job_id))
+        show(api.job(job_id))
 
 
 def _wait(api: HttpApi, job_id: str) -> None:
@@ -165,34 +131,4 @@ def _wait(api: HttpApi, job_id: str) -> None:
         if sys.stderr.isatty():
             click.echo(f"\rsent to {answer['delivery']['targeted']} so far", err=True, nl=False)
         time.sleep(POLL_SECONDS)
-    _show(answer)
-
-
-def _show(answer: Mapping[str, Any]) -> None:
-    try:
-        click.echo(json_line(dict(answer)))
-    except BrokenPipeError:
-        raise OutputGone("the reader of the output has gone") from None
-
-
-def _api(
-    environ: Environ,
-    *,
-    url: str | None,
-    stage: str | None,
-    project_dir: Path,
-    token: str | None,
-    token_file: Path | None,
-    ask_token: bool,
-    ca_file: Path | None,
-    timeout: float,
-) -> HttpApi:
-    if url is not None and stage is not None:
-        raise WrongInput("give --http or --stage, not both")
-    if stage is not None:
-        url = stages.http_url(stage, project_dir)
-    url = url or environ.get(URL_VARIABLE) or stages.LOCAL_HTTP_URL
-    shown = TokenSource(token, token_file, ask_token).read(environ, ask_for_token)
-    if shown is not None:
-        target.check_token(shown, "bearer")
-    return HttpApi(check_http_url(url), shown, timeout, trust(ca_file))
+    show(answer)

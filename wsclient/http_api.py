@@ -6,7 +6,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
@@ -18,6 +18,7 @@ from wsclient.tickets import NoRedirect
 from wsclient.words import printable
 
 _LONGEST = 8 * 1024 * 1024
+_NOT_OURS = "what answers is not the HTTP API."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,7 @@ class HttpApi:
     def connections(self, audience: str, page: int) -> Iterator[Mapping[str, Any]]:
         """Yield who is in an audience, however many pages that takes."""
         query = {"audience": audience, "limit": str(page)}
-        while True:
-            answer = self.call("GET", f"/connections?{urlencode(query)}")
-            yield from answer["connections"]
-            if "cursor" not in answer:
-                return
-            query["cursor"] = answer["cursor"]
+        return self._pages("/connections", "connections", query)
 
     def connection(self, connection_id: str) -> Mapping[str, Any]:
         """Return what is known of a connection."""
@@ -67,6 +63,30 @@ class HttpApi:
     def job(self, job_id: str) -> Mapping[str, Any]:
         """Return what has come of a job so far."""
         return self.call("GET", f"/jobs/{quote(job_id, safe='')}")
+
+    def create_key(
+        self, principal_id: str, scopes: Sequence[str], days: int | None
+    ) -> Mapping[str, Any]:
+        """Make an API key; the answer alone has it."""
+        end = {} if days is None else {"days": days}
+        return self.call("POST", "/keys", {"principal": principal_id, "scopes": scopes, **end})
+
+    def keys(self, page: int) -> Iterator[Mapping[str, Any]]:
+        """Yield all API keys, without their secrets."""
+        return self._pages("/keys", "keys", {"limit": str(page)})
+
+    def revoke_key(self, key_id: str) -> Mapping[str, Any]:
+        """Let an API key admit nobody any more."""
+        return self.call("DELETE", f"/keys/{quote(key_id, safe='')}")
+
+    def _pages(self, path: str, name: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        cursor: Mapping[str, str] = {}
+        while True:
+            answer = self.call("GET", f"{path}?{urlencode({**query, **cursor})}")
+            yield from part(answer, name)
+            if "cursor" not in answer:
+                return
+            cursor = {"cursor": answer["cursor"]}
 
     def call(
         self,
@@ -104,6 +124,13 @@ class HttpApi:
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
 
+def part(answer: Mapping[str, Any], name: str) -> Any:
+    """Return a part of an answer; raises CannotConnect where it is none of the HTTP API's."""
+    if name not in answer:
+        raise CannotConnect(_NOT_OURS)
+    return answer[name]
+
+
 def check_http_url(text: str) -> str:
     """Return the URL of an HTTP API; raises WrongInput, which does not repeat it."""
     try:
@@ -126,7 +153,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise CannotConnect("what answers is not the HTTP API.")
+        raise CannotConnect(_NOT_OURS)
     return answer
 
 

@@ -18,22 +18,31 @@ PREFIX = "pk_"
 SECRET_BYTES = 32
 _ID_BYTES = 8
 _FORM = re.compile(r"pk_(?P<key_id>[0-9a-f]{16})_(?P<secret>[A-Za-z0-9_-]{43})")
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
 # Compared with where there is no key, so that looking for ids tells nothing by its time.
 _NO_DIGEST = "0" * 64
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """What is known of a key; times are in seconds since the epoch."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDescription:
+    """What may be said of a key; times are in seconds since the epoch."""
 
     key_id: str
-    digest: str = field(repr=False)
-    """SHA-256 of its secret, which has 256 random bits: nothing slower is needed."""
     principal_id: str
     scopes: Scopes
     created_at: int
     expires_at: int | None = None
     revoked: bool = False
+    created_by: str | None = None
+    """The principal who had it made over HTTP; None where AWS's own credentials were enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey(KeyDescription):
+    """A key as it is verified."""
+
+    digest: str = field(repr=False)
+    """SHA-256 of its secret, which has 256 random bits: nothing slower is needed."""
 
 
 class KeyStore(Protocol):
@@ -44,11 +53,23 @@ class KeyStore(Protocol):
 
 
 def new_key(
-    principal_id: str, scopes: Scopes, now: float, expires_at: int | None = None
+    principal_id: str,
+    scopes: Scopes,
+    now: float,
+    expires_at: int | None = None,
+    created_by: str | None = None,
 ) -> tuple[str, ApiKey]:
     """Return a key to hand to its owner, which cannot be had again, and what to keep of it."""
     key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
-    kept = ApiKey(key_id, _digest(secret), principal_id, scopes, int(now), expires_at)
+    kept = ApiKey(
+        key_id=key_id,
+        principal_id=principal_id,
+        scopes=scopes,
+        created_at=int(now),
+        expires_at=expires_at,
+        created_by=created_by,
+        digest=_digest(secret),
+    )
     return f"{PREFIX}{key_id}_{secret}", kept
 
 
@@ -86,6 +107,11 @@ class ApiKeyAuthenticator:
     def as_bearer(self) -> "ApiKeyAuthenticator":
         """Return the same for the Authorization header alone."""
         return replace(self, places=(BEARER,))
+
+
+def is_key_id(text: str) -> bool:
+    """Tell whether a text can be the id of a key, which is no secret."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def is_like_a_key(credential: str) -> bool:

@@ -9,10 +9,7 @@ from typing import Any
 from chalicelib.authorizers import CLOCK_SKEW, Principal, is_principal_id
 from chalicelib.credential_settings import JwtSettings
 from chalicelib.errors import Unauthorized
-from chalicelib.scopes import Scopes
-
-MAX_SCOPES_CHARACTERS = 2048
-"""An authorizer's answer may have 8 KB."""
+from chalicelib.scopes import MAX_CHARACTERS, Scopes
 
 # Later numbers are not exact in JSON as others read it.
 _LATEST = 2**53
@@ -85,7 +82,7 @@ def _scopes(claims: Claims, settings: JwtSettings, default: Scopes) -> Scopes:
     granted = claims.get(settings.scope_claim, [])
     texts = granted.split(" ") if isinstance(granted, str) else _texts(granted)
     scopes = Scopes.granted(texts, settings.scope_prefix)
-    if len(str(scopes)) > MAX_SCOPES_CHARACTERS:
+    if len(str(scopes)) > MAX_CHARACTERS:
         raise Unauthorized("too_many_scopes")
     return scopes
 

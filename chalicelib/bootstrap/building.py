@@ -51,13 +51,14 @@ def build(
     """Put the services together; no network, no secret and no boto3 is needed for it."""
     clients = Clients(settings, credentials, now)
     dynamodb, table = clients.dynamodb(), settings.table_name
-    tickets = DynamoDBTickets(dynamodb, table)
-    stores = CredentialStores(DynamoDBKeys(dynamodb, table), tickets)
+    keys, tickets = DynamoDBKeys(dynamodb, table), DynamoDBTickets(dynamodb, table)
+    stores = CredentialStores(keys, tickets)
     secret = secret_source(clients)
     return Services(
         authenticators=cache(partial(authenticators, settings, secret, stores, now)),
         allowed_origins=settings.allowed_origins,
         tickets=tickets,
+        keys=keys if "api_key" in settings.authenticators else None,
         connections=DynamoDBConnectionRepository(
             dynamodb, table, settings.everyone_shards, settings.delivery.channel_shards
         ),

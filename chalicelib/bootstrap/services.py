@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from chalicelib.delivery_settings import DeliverySettings
     from chalicelib.gate import Gate
     from chalicelib.http_connections import Operator
+    from chalicelib.http_keys import KeyKeeper
     from chalicelib.http_publishing import Publisher
     from chalicelib.idempotency import IdempotencyStore
     from chalicelib.jobs import JobQueue, JobStore, TaskQueue, Worker
     from chalicelib.limit_settings import LimitSettings
+    from chalicelib.managed_keys import ManagedKeys
     from chalicelib.messages import Broadcast, Policies, Router
     from chalicelib.rates import RateStore
     from chalicelib.renewal import Renewal
@@ -44,6 +46,8 @@ class Services:
     authenticators: Callable[[], Sequence[Authenticator]]
     allowed_origins: Collection[str] | None
     tickets: TicketStore
+    keys: ManagedKeys | None
+    """None where no key is taken."""
     connections: ConnectionRepository
     management_api: Callable[[str, str], ManagementAPI]
     """By API id and stage."""
@@ -103,6 +107,15 @@ class Services:
         not_before = self.revocations.not_before(principal.principal_id)
         return is_kept_out(not_before, principal.context())
 
+    def has_revoked(self, principal: Principal) -> bool:
+        """Tell whether a principal, or the very key it showed, is revoked by now."""
+        from chalicelib.managed_keys import is_revoked
+
+        key_id = principal.details.get("key")
+        if self.keys is not None and key_id is not None and is_revoked(self.keys, key_id):
+            return True
+        return self.keeps_out(principal)
+
     def arrivals(self) -> Arrivals:
         """Return who decides whether a new connection may stay."""
         from chalicelib.arrivals import Arrivals
@@ -154,12 +167,13 @@ class Services:
 
         return Renewal(self.bearer_authenticators, self.connections, self.revocations, self.now)
 
-    def publisher(self, principal_id: str) -> Publisher:
+    def publisher(self, principal: Principal) -> Publisher:
         """Return what sends for a principal over HTTP."""
         from chalicelib.http_publishing import Publisher
 
         return Publisher(
-            principal_id,
+            principal,
+            self.policies(),
             lambda seconds: self._broadcast(*self.websocket_api(), BROADCAST_SHARE * seconds),
             self.idempotency,
             self.now,
@@ -172,6 +186,12 @@ class Services:
 
         management_api = self.management_api(*self.websocket_api())
         return Operator(self.connections, management_api, self.executor, self.now)
+
+    def key_keeper(self) -> KeyKeeper:
+        """Return what makes, lists and revokes API keys."""
+        from chalicelib.http_keys import KeyKeeper
+
+        return KeyKeeper(self.keys, self.has_revoked, self.now)
 
     def _broadcast(self, api_id: str, stage: str, budget: float) -> Broadcast:
         from chalicelib.broadcast import Broadcaster

@@ -22,9 +22,9 @@ from tests.factories import NOW
 from tests.forged_tokens import forged_tokens, good_tokens
 from tests.gateway_under_test import eventually
 from tests.jwks_server import JwksServer
+from tests.origins import FOREIGN, ORIGIN
 from tests.tokens import AUDIENCE, ISSUER, MARKER, claims, key_set, rsa_key, sign
 
-ORIGIN = "https://app.example.com"
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 JWT = JwtSettings(ISSUER, (AUDIENCE,), algorithms=ALGORITHMS, keys=json.dumps(key_set()))
 PLACES = (
@@ -155,6 +155,22 @@ def test_a_page_of_another_origin_is_forbidden_and_leaves_nothing(app: AppUnderT
     assert app.items() == []
     assert handshake(app, "bearer", sign(), f"Origin: {ORIGIN}") == 101
     eventually(lambda: not app.items())
+
+
+def test_no_origin_that_http_can_carry_passes_for_ours(app: AppUnderTest) -> None:
+    before = len(app.gateway.events("websocket_connect"))
+    # A header's value has no blanks at its ends, so of that one nothing would be left but ours.
+    carried = {
+        name: text for name, text in FOREIGN.items() if text.isprintable() and text == text.strip()
+    }
+    found = {
+        name: handshake(app, "bearer", sign(), f"Origin: {text}") for name, text in carried.items()
+    }
+    assert len(carried) > 55
+    assert set(found.values()) == {403}, found
+    assert len(app.gateway.events("websocket_connect")) == before
+    two = (f"Origin: {ORIGIN}", "Origin: https://evil.example")
+    assert {handshake(app, "bearer", sign(), *it) for it in (two, two[::-1])} == {400}
 
 
 def test_the_protocol_that_is_answered_is_the_applications(app: AppUnderTest) -> None:
@@ -299,6 +315,32 @@ def frames_of_a_session(app: AppUnderTest, *more: str, **options: Any) -> list[s
     return received
 
 
+def life_of_a_key(app: AppUnderTest) -> tuple[list[str], list[str]]:
+    """Have a key made over HTTP, use it well and badly; return its secrets, and what was shown."""
+    operator, kept = new_key("operator", Scopes.parse("admin:keys connect"), NOW)
+    app.keys.add(kept)
+    bearer = {"Authorization": f"Bearer {operator}"}
+    wanted = json.dumps({"principal": "pump", "scopes": ["connect", "admin:keys"]})
+    status, made = app.post("/keys", wanted, **bearer)
+    assert status == 201
+    key = made.pop("key")
+    own = {"Authorization": f"Bearer {key}"}
+    shown = [
+        json.dumps(made),
+        *frames_of_a_session(app, *renewals(key), header=own),
+        *frames_of_a_session(app, query=f"?ticket={app.ticket(key)}"),
+        json.dumps(app.post("/keys", wanted, **bearer, **{"Idempotency-Key": key})),
+        json.dumps(app.post("/keys", json.dumps({"principal": key, "key": key}), **own)),
+        json.dumps(app.request("GET", "/keys", **own)),
+        json.dumps(app.request("GET", f"/keys?cursor={key}", **own)),
+        json.dumps(app.request("DELETE", f"/keys/{key}", **own)),
+        json.dumps(app.request("DELETE", f"/keys/{made['keyId']}", **own)),
+        json.dumps(app.request("GET", "/keys", **own)),
+    ]
+    assert handshake(app, "bearer", key) == 401
+    return [it.split("_", 2)[2] for it in (operator, key)], shown
+
+
 def test_no_credential_shows_in_logs_frames_answers_or_the_table(
     app: AppUnderTest, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,6 +359,8 @@ def test_no_credential_shows_in_logs_frames_answers_or_the_table(
     ]
     frames = renewals(sign(), text, SHARED, *forged)
     shown += frames_of_a_session(app, *frames, header={"Authorization": f"Bearer {sign()}"})
+    secrets_of_keys, shown_of_keys = life_of_a_key(app)
+    shown += shown_of_keys
     app.services.revoker().revoke("robot", 1)
     shown += frames_of_a_session(app, *frames, header={"token": SHARED})
     shown.append(str(handshake(app, "bearer", text)))
@@ -331,7 +375,7 @@ def test_no_credential_shows_in_logs_frames_answers_or_the_table(
     handshake(app, "query", sign(), f"Cookie: {MARKER}", f"Origin: https://{MARKER}.example")
     output = capfd.readouterr()
     assert "authorize" in caplog.text
-    secret_of_key = text.removeprefix(f"pk_{key.key_id}_")
-    secrets = secrets_of(sign(), secret_of_key, SHARED, *tickets)
+    secrets_of_keys.append(text.removeprefix(f"pk_{key.key_id}_"))
+    secrets = secrets_of(sign(), *secrets_of_keys, SHARED, *tickets)
     assert found_in(secrets, with_tracebacks(caplog), output.out, output.err, *shown) == set()
     assert claims()["marker"] == MARKER

@@ -20,11 +20,11 @@ from tests.app_under_test import AppUnderTest, app_under_test
 from tests.chalice_project import ChaliceProject
 from tests.functional.test_chalice_local import chalice_local
 from tests.gateway_under_test import eventually
-from tests.http_cases import BEARER, CASES, Case, Host, Reply, keyed, send
+from tests.http_cases import BEARER, CASES, Case, Host, Reply, key, keyed, send
 from tests.http_hosts import OverTheNetwork, PackagedHost, TestClientHost
 
 HOSTS = ("chalice_local", "local_gateway", "packaged", "test_client")
-SCOPES = "connect sendmessage sendmessage:channel:* join:channel:* publish admin"
+SCOPES = "connect sendmessage sendmessage:channel:* join:channel:* publish admin admin:keys"
 ORIGIN = {"Origin": "https://app.example.com"}
 DOCUMENT = openapi.document("")
 TOKEN: dict[str, Any] = {"header": {"token": "hello"}}
@@ -34,7 +34,12 @@ TOKEN: dict[str, Any] = {"header": {"token": "hello"}}
 def app(database: EmbeddedDatabase) -> Iterator[AppUnderTest]:
     with (
         pytest.MonkeyPatch.context() as patch,
-        app_under_test(database, patch, default_scopes=Scopes.parse(SCOPES)) as running,
+        app_under_test(
+            database,
+            patch,
+            default_scopes=Scopes.parse(SCOPES),
+            authenticators=("shared_token", "api_key"),
+        ) as running,
     ):
         running.clock.now = time.time()  # as for `chalice local`, which asks nobody
         yield running
@@ -48,7 +53,7 @@ def hosts(
         "TABLE_NAME": app.table,
         "EVERYONE_SHARDS": str(app.settings.everyone_shards),
         "QUEUE_NAME": "",
-        "AUTHENTICATORS": "shared_token",
+        "AUTHENTICATORS": "shared_token,api_key",
         "AWS_ENDPOINT_URL_DYNAMODB": database.endpoint_url,
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": app.gateway.management_url,
     }
@@ -280,3 +285,47 @@ def test_all_of_a_principal_are_disconnected(host: Host, app: AppUnderTest) -> N
     for each in clients:
         assert json.loads(each.recv())["type"] == "closing"
     assert ask(host, "GET", "/connections?audience=principal:client").body["connections"] == []
+
+
+def test_a_key_lets_in_until_it_is_revoked(
+    host: Host, app: AppUnderTest, hosts: dict[str, Host]
+) -> None:
+    case = Case("POST", "/keys", 201, body=key(principal="pump", scopes=["connect", "publish"]))
+    made = case.ask(host)
+    conforms(case, made)
+    assert made.headers["cache-control"] == "no-store"
+    bearer = {"Authorization": f"Bearer {made.body['key']}"}
+    client = app.gateway.connect(header=bearer)
+    assert whoami(client)["principalId"] == "pump"
+    to_nobody = send(to="channel:nobody")
+    assert ask(hosts["local_gateway"], "POST", "/messages", to_nobody, **bearer).status == 200
+    assert ask(hosts["local_gateway"], "GET", "/keys", **bearer).status == 403
+    path = f"/keys/{made.body['keyId']}"
+    for _ in range(2):
+        revoked = ask(host, "DELETE", path)
+        assert (revoked.status, revoked.body) == (
+            200,
+            {"keyId": made.body["keyId"], "revoked": True},
+        )
+    conforms(Case("DELETE", path, 200), revoked)
+    assert app.gateway.refusal(header=bearer) == 401
+    assert whoami(client)["principalId"] == "pump", "what is open stays so"
+    client.close()
+
+
+def test_keys_are_listed_page_by_page_and_none_is_shown(host: Host) -> None:
+    made = [ask(host, "POST", "/keys", key()).body for _ in range(5)]
+    found: list[Any] = []
+    reply = ask(host, "GET", "/keys?limit=2")
+    while True:
+        conforms(Case("GET", "/keys", 200), reply)
+        assert len(reply.body["keys"]) <= 2
+        found += reply.body["keys"]
+        if "cursor" not in reply.body:
+            break
+        reply = ask(host, "GET", f"/keys?limit=2&cursor={reply.body['cursor']}")
+    names = [each["keyId"] for each in found]
+    assert names == sorted(set(names))
+    secrets = [each.pop("key").split("_", 2)[2] for each in made]
+    assert all(each in found for each in made)
+    assert not [secret for secret in secrets if secret in json.dumps(found)]

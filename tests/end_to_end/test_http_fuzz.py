@@ -51,7 +51,10 @@ def app(database: EmbeddedDatabase) -> Iterator[AppUnderTest]:
     with (
         pytest.MonkeyPatch.context() as patch,
         app_under_test(
-            database, patch, default_scopes=scopes, authenticators=("shared_token", "ticket")
+            database,
+            patch,
+            default_scopes=scopes,
+            authenticators=("shared_token", "ticket", "api_key"),
         ) as running,
     ):
         yield running

@@ -33,7 +33,8 @@ CANARY = "canary-in-the-token"
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[GatewayProcess]:
-    with GatewayProcess("--stage", "local") as running:
+    takes_keys = {"AUTHENTICATORS": "shared_token,ticket,api_key"}
+    with GatewayProcess("--stage", "local", environment=takes_keys) as running:
         yield running
 
 

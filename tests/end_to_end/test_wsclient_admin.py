@@ -21,7 +21,8 @@ from wsclient.errors import ExitCode
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[GatewayProcess]:
-    with GatewayProcess("--stage", "local") as running:
+    takes_keys = {"AUTHENTICATORS": "shared_token,ticket,api_key"}
+    with GatewayProcess("--stage", "local", environment=takes_keys) as running:
         yield running
 
 
@@ -145,20 +146,23 @@ def test_the_commands_of_the_page_do_what_it_says(gateway: GatewayProcess, line:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_request_of_the_page_is_answered(gateway: GatewayProcess) -> None:
-    (request,) = re.findall(r"```http\n(.*?)```", PAGE, re.DOTALL)
-    head, _, body = request.partition("\n\n")
+@pytest.mark.parametrize(
+    "request_text", re.findall(r"```http\n(.*?)```", PAGE, re.DOTALL), ids=["send", "make a key"]
+)
+def test_the_requests_of_the_page_are_answered(gateway: GatewayProcess, request_text: str) -> None:
+    head, _, body = request_text.partition("\n\n")
     first, *lines = head.splitlines()
     method, path, _ = first.split()
     headers = dict(line.split(": ", 1) for line in lines)
     reply = OverTheNetwork(gateway.http_url.removeprefix("http://")).ask(
         method, path, body.encode(), headers
     )
-    assert reply.status == 200
+    assert reply.status == (201 if path == "/keys" else 200)
 
 
 def test_the_page_lists_the_routes_and_the_codes_there_are() -> None:
-    routes = re.findall(r"^\| `([A-Z]+) (/[^?`]*)[^`]*` \| (?:`(\w+)`|none) \|", PAGE, re.MULTILINE)
+    row = r"^\| `([A-Z]+) (/[^?`]*)[^`]*` \| (?:`([\w:]+)`|none) \|"
+    routes = re.findall(row, PAGE, re.MULTILINE)
     described = {route_name(method, path): scope for method, path, scope in routes}
     assert {route: scope for route, scope in described.items() if scope} == ROUTE_SCOPES
     table = PAGE[PAGE.index("| status | codes |") :].partition("\n\n")[0]

@@ -26,6 +26,7 @@ from tests.factories import make_connection
 
 _numbers = itertools.count()
 FAR = 4_000_000_000.0
+MANY_SCOPES = " ".join(f"join:channel:team-{number:03}" for number in range(100))
 
 Run = Callable[..., Result]
 
@@ -121,6 +122,7 @@ def test_a_revoked_key_lets_nobody_in_and_is_listed_as_such(
         (("create", "--principal", "a\nb"), "a principal has"),
         (("create", "--principal", "a" * 129), "a principal has"),
         (("create", "--principal", "a", "--scopes", "connect openid"), "not a scope: openid"),
+        (("create", "--principal", "a", "--scopes", MANY_SCOPES), "over 2048 characters"),
         (("create", "--principal", "a", "--days", "0"), "--days"),
         (("revoke", "0" * 16), "there is no key"),
         (("revoke", f"pk_{'0' * 16}_secret"), "the id of a key"),

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,13 @@ from chalice.test import Client
 
 import app as app_module
 from chalicelib import bootstrap
+from chalicelib.authorizers.api_key import new_key
+from chalicelib.bootstrap import Services
 from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.http_routes import ROUTE_SCOPES, route_name
-from tests.factories import NOW, make_settings
+from chalicelib.scopes import Scopes
+from tests.factories import NOW, make_connection, make_settings
+from tests.fakes import InMemoryKeys
 from tests.services import make_services
 
 PROTECTED = [
@@ -33,7 +38,7 @@ class TimeEnough:
 
 
 @pytest.fixture(autouse=True)
-def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     with ThreadPoolExecutor(1) as executor:
         services = make_services(executor)
         monkeypatch.setattr(bootstrap, "services", lambda: services)
@@ -41,21 +46,23 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield services
 
 
-def ask(method: str, path: str, authorizer: Mapping[str, str] | None) -> tuple[int, str]:
+def ask(
+    method: str, path: str, authorizer: Mapping[str, str] | None, body: object = None
+) -> tuple[int, str]:
     """Ask a view as API Gateway does once its authorizer has spoken, or was forgotten."""
     context: dict[str, Any] = {"httpMethod": method, "resourcePath": path, "path": path}
     if authorizer is not None:
         context["authorizer"] = authorizer
     event = {
         "requestContext": context,
-        "headers": {},
-        "body": None,
+        "headers": {"Content-Type": "application/json"},
+        "body": None if body is None else json.dumps(body),
         "pathParameters": dict.fromkeys(re.findall(r"\{(\w+)\}", path), "a"),
         "multiValueQueryStringParameters": None,
         "stageVariables": None,
     }
     answer = app_module.app(event, TimeEnough())
-    return answer["statusCode"], json.loads(answer["body"])["error"]["code"]
+    return answer["statusCode"], json.loads(answer["body"]).get("error", {}).get("code", "ok")
 
 
 def who(scopes: str, expires_at: float) -> dict[str, str]:
@@ -81,6 +88,57 @@ def test_a_credential_without_the_scope_of_the_route_is_refused(method: str, pat
     needed = ROUTE_SCOPES[route_name(method, path)]
     others = " ".join({*ROUTE_SCOPES.values(), "sendmessage:*", "join:*"} - {needed})
     assert ask(method, path, who(others, NOW + 60)) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+def test_a_principal_revoked_while_the_authorizers_answer_was_kept_is_refused(
+    services: Services, method: str, path: str
+) -> None:
+    services.revocations.revoke("alice", int(NOW))
+    every = " ".join(set(ROUTE_SCOPES.values()))
+    assert ask(method, path, who(every, NOW + 60)) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+def test_a_key_revoked_while_the_authorizers_answer_was_kept_is_refused(
+    monkeypatch: pytest.MonkeyPatch, services: Services, method: str, path: str
+) -> None:
+    keys = InMemoryKeys()
+    _, key = new_key("alice", Scopes.parse("connect"), NOW)
+    keys.add(replace(key, revoked=True))
+    monkeypatch.setattr(bootstrap, "services", lambda: replace(services, keys=keys))
+    every = " ".join(set(ROUTE_SCOPES.values()))
+    shown = {**who(every, NOW + 60), "key": key.key_id}
+    assert ask(method, path, shown) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "named"),
+    [
+        ("POST /principals/revoke", {"principal": "bob"}, {"of": "bob"}),
+        ("POST /principals/allow", {"principal": "bob"}, {"of": "bob"}),
+        ("DELETE /principals/{principal_id}/connections", None, {"of": "a"}),
+        ("GET /connections/{connection_id}", None, {"connectionId": "a"}),
+        ("DELETE /connections/{connection_id}", None, {"connectionId": "a"}),
+        ("GET /connections", None, {}),
+        ("POST /principals/revoke", {"principal": "bob\n"}, {}),
+    ],
+)
+def test_the_log_says_with_whom_an_operator_has_dealt(
+    services: Services,
+    caplog: pytest.LogCaptureFixture,
+    route: str,
+    body: Any,
+    named: dict[str, str],
+) -> None:
+    method, path = route.split()
+    services.connections.add(make_connection("a", "a"))
+    with caplog.at_level(logging.INFO, logger="portcullis"):
+        ask(method, path, who("admin", NOW + 60), body)
+    (line,) = (json.loads(it.message) for it in caplog.records if it.name == "portcullis")
+    assert line["principalId"] == "alice"
+    found = {key: line.get(key) for key in ("of", "connectionId")}
+    assert found == {"of": None, "connectionId": None, **named}
 
 
 def test_what_goes_wrong_inside_is_not_shown(

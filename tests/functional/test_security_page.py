@@ -1,4 +1,4 @@
-"""docs/security.md names every reason the log can have, and none that it cannot."""
+"""docs/security.md names every decision and reason of the log, and none that it cannot have."""
 
 import re
 from pathlib import Path
@@ -20,6 +20,15 @@ def test_every_reason_of_a_refusal_is_explained() -> None:
     explained = set(re.findall(r"`([a-z_]+)`", table[: table.index("\n\n")]))
     assert len(raised) > 25
     assert explained == raised
+
+
+def test_every_decision_of_the_log_is_explained() -> None:
+    written = set(re.findall(r'(?<![a-z])(?:_log|_answer|counts_line)\(\s*"([a-z_]+)"', TEXT))
+    log = PAGE[PAGE.index("## The log") : PAGE.index("| reason | what it was |")]
+    rows = [row.split("|")[1] for row in log.splitlines() if row.startswith("| `")]
+    explained = set(re.findall(r"`([a-z_]+)`", "".join(rows))) - {"decision"}
+    assert len(written) > 15
+    assert explained == written
 
 
 def missing_on(page: str, module: str) -> set[str]:

@@ -20,13 +20,16 @@ API = f"arn:aws:execute-api:us-east-1:123456789012:{API_ID}"
 REST_API = API.replace(API_ID, "${RestAPI}")
 HTTP_ROUTES = (
     "DELETE/connections/*",
+    "DELETE/keys/*",
     "DELETE/principals/*/connections",
     "GET/",
     "GET/connections",
     "GET/connections/*",
     "GET/health",
     "GET/jobs/*",
+    "GET/keys",
     "GET/openapi.json",
+    "POST/keys",
     "POST/messages",
     "POST/messages/batch",
     "POST/principals/allow",
@@ -435,6 +438,18 @@ def test_terraform_is_refused_with_the_reason(project: ChaliceProject) -> None:
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "log retention": (lambda it: it.pop("log_retention_in_days"), "log_retention_in_days is"),
     "an option": (lambda it: it.update(deployment={"alarm": True}), "alarm is not an option"),
+    "a variable": (
+        lambda it: it["stages"]["dev"]["environment_variables"].update(
+            ALLOWED_ORIGIN="https://a.b"
+        ),
+        "ALLOWED_ORIGIN (is ALLOWED_ORIGINS meant?)",
+    ),
+    "a variable of one function": (
+        lambda it: it["stages"]["dev"]["lambda_functions"].update(
+            websocket_message={"environment_variables": {"CEDAR_POLICY": "chalicelib/a.cedar"}}
+        ),
+        "CEDAR_POLICY (is CEDAR_POLICIES meant?)",
+    ),
 }
 
 
@@ -445,6 +460,16 @@ def test_a_config_that_cannot_be_deployed_is_refused(
     change, reason = CHANGES[name]
     own_project.configure(change)
     assert reason in refusal(own_project)
+
+
+def test_a_variable_of_ones_own_can_be_nearly_one_of_the_apps(own_project: ChaliceProject) -> None:
+    def add(config: dict[str, Any]) -> None:
+        config["stages"]["dev"]["environment_variables"]["STAGES"] = "dev prod"
+        config["deployment"] = {"own_variables": ["STAGES"]}
+
+    own_project.configure(add)
+    functions = of_type(own_project.package("dev"), "AWS::Serverless::Function")
+    assert functions["APIHandler"]["Environment"]["Variables"]["STAGES"] == "dev prod"
 
 
 def test_the_demonstration_token_is_refused_when_it_is_deployed(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chalicelib import api
 from chalicelib.credential_settings import BEARER, Place
 from chalicelib.delivery_settings import DeliverySettings
+from chalicelib.settings import Settings
 from tests.factories import (
     CONNECTION_ID,
     NOW,
@@ -20,6 +21,7 @@ from tests.factories import (
     message_event,
 )
 
+JWT = {"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "api", "JWT_KEYS": "{}"}
 HOSTILE = [
     pytest.param("it's", id="an apostrophe"),
     pytest.param('say "hi"', id="a quote"),
@@ -235,6 +237,20 @@ def test_roles_are_told_of_items_that_only_some_stages_have() -> None:
     )
     assert api.definition(settings)["policy_names"] == {
         "ApiKeyItems": "key#",
+        "ApiKeyList": "keys",
         "TicketItems": "ticket#",
         "JobItems": "job#",
     }
+
+
+def test_roles_follow_the_limits_a_stage_has_without_setting_them() -> None:
+    stage = {"STAGE": "prod", "TABLE_NAME": "portcullis-prod"}
+    counted = {"RateItems", "CountedAudiences"}
+    for changes, named in (
+        ({}, set()),
+        ({"AUTHENTICATORS": "jwt,ticket", **JWT}, counted),
+        ({"AUTHENTICATORS": "api_key", "MESSAGE_RATE": "0"}, {"CountedAudiences"}),
+        ({"AUTHENTICATORS": "shared_token", "MESSAGE_RATE": "5"}, {"RateItems"}),
+    ):
+        defined = api.definition(Settings.from_environ({**stage, **changes}))
+        assert defined["policy_names"].keys() & counted == named

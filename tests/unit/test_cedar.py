@@ -34,6 +34,11 @@ def allow(text: str, principal_id: str, action: str, audience: str) -> bool:
         ("alice", "join", "channel:staff-news", True),
         ("alice", "sendmessage", "channel:staff-news", False),
         ("alice", "join", "channel:staff-other", False),
+        ("bob", "publish", "channel:news", True),
+        ("bob", "publish", "channel:staff-news", False),
+        ("alice", "publish", "channel:staff-news", False),
+        ("billing", "publish", "channel:staff-news", True),
+        ("billing", "sendmessage", "channel:staff-news", False),
     ],
 )
 def test_the_policies_of_the_page_mean_what_it_says(
@@ -63,14 +68,23 @@ def test_what_no_policy_permits_or_cannot_be_told_is_denied(text: str, allowed: 
     assert allow(text, "alice", "join", "channel:news") == allowed
 
 
-@pytest.mark.parametrize("name", ['a"b', "a\\", 'a" == Principal::"root', "\\u{61}", "é\u2603"])
+@pytest.mark.parametrize(
+    "name",
+    ['a"b', "a\\", 'a" == Principal::"root', "\\u{61}", "é\u2603", "o'brien", "a\nb", "a\0", "*"],
+)
 def test_a_name_is_nothing_but_a_name(name: str) -> None:
     assert not allow(
         'permit(principal == Principal::"a", action, resource);', name, "join", "everyone"
     )
-    written = name.replace("\\", "\\\\").replace('"', '\\"')
+    written = name.replace("\\", "\\\\").replace('"', '\\"').replace("\0", "\\0")
     own = f'permit(principal == Principal::"{written}", action, resource);'
     assert allow(own, name, "join", "everyone")
+
+
+def test_an_audience_may_have_any_name_a_principal_has() -> None:
+    own = 'permit(principal, action, resource) when { context.name like "o\'b*" };'
+    assert allow(own, "bob", "publish", "principal:o'brien")
+    assert not allow(own, "bob", "publish", "principal:obrien")
 
 
 def test_what_is_no_cedar_lets_nobody_do_anything() -> None:
@@ -82,6 +96,13 @@ def test_policies_are_a_file_of_the_package_or_none() -> None:
     assert bootstrap.cedar_policies(None) is None
     with pytest.raises(ConfigurationError, match="no file"):
         bootstrap.cedar_policies("chalicelib/none.cedar")
+
+
+def test_a_package_without_cedar_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "chalicelib.cedar")
+    monkeypatch.setitem(sys.modules, "cedarpy", None)
+    with pytest.raises(ConfigurationError, match=r"cedarpy in requirements\.txt"):
+        bootstrap.cedar_policies("tests/policies/staff.cedar")
 
 
 def test_who_has_no_policies_needs_nothing_to_read_them() -> None:

@@ -123,6 +123,25 @@ def test_the_young_are_tried_again_until_their_handshake_is_over(it: Closings) -
     assert it.connections.count_items() == 0
 
 
+@pytest.mark.parametrize("problem", [LimitExceeded("429"), ServiceUnavailable("500")])
+def test_whom_api_gateway_will_not_close_now_is_tried_again_too(
+    it: Closings, problem: PortcullisError
+) -> None:
+    member = it.add().member()
+    it.management_api.fail("abc=", problem)
+    slept = it.clock.sleep
+
+    def recover(seconds: float) -> None:
+        slept(seconds)
+        if len(it.clock.slept) == 3:
+            del it.management_api.errors["abc="]
+
+    it.closer = Closer(it.connections, it.api_of, it.closer.executor, it.clock, it.clock, recover)
+    assert it.closer.close_all([member], Closing.REVOKED, 5) == ()
+    assert len(it.clock.slept) == 3
+    assert isinstance(it.management_api.errors["abc="], ConnectionGone)  # it is closed
+
+
 def test_whoever_is_left_when_the_time_is_over_is_told(it: Closings) -> None:
     old, young = it.add("old"), it.add("young", age=1)
     it.management_api.fail("young", ConnectionGone("young"))

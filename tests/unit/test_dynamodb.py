@@ -143,6 +143,11 @@ def test_a_transaction_that_met_another_is_tried_again() -> None:
     assert dynamodb(caller).call("TransactWriteItems", {}) == {}
 
 
+def test_a_transaction_that_is_under_way_already_is_asked_for_again() -> None:
+    caller = ScriptedCaller(refused("TransactionInProgressException"), answer())
+    assert dynamodb(caller).call("TransactWriteItems", {}) == {}
+
+
 @pytest.mark.parametrize("codes", [[], reasons("None", "ValidationError")])
 def test_a_transaction_that_can_never_succeed_is_raised_at_once(codes: Any) -> None:
     caller = ScriptedCaller(refused("TransactionCanceledException", CancellationReasons=codes))

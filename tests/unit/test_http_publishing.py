@@ -3,18 +3,21 @@
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import pytest
 
+from chalicelib.authorizers import Principal
 from chalicelib.connections import Audience
-from chalicelib.errors import ClientError, PayloadTooLarge, ServiceUnavailable
+from chalicelib.errors import ClientError, Forbidden, PayloadTooLarge, ServiceUnavailable
 from chalicelib.http_answers import Answer
 from chalicelib.http_publishing import Publisher, get_job
 from chalicelib.http_requests import Call
 from chalicelib.idempotency import KEPT_SECONDS, LEASE_SECONDS
 from chalicelib.jobs import Job
+from chalicelib.scopes import Scopes
 from tests.factories import NOW
 from tests.fakes import Clock, InMemoryIdempotency, InMemoryJobStore
 
@@ -50,10 +53,28 @@ def store() -> InMemoryIdempotency:
     return InMemoryIdempotency()
 
 
-def make_publisher(audiences: Audiences, store: InMemoryIdempotency) -> Publisher:
+def principal(name: str) -> Principal:
+    return Principal(name, "jwt", int(NOW) + 900, Scopes.parse("publish connect"))
+
+
+class OnlyNews:
+    """Policies that remember what they were asked, and permit one audience."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def allow(self, principal_id: str, action: str, audience: Audience, scopes: Scopes) -> bool:
+        self.asked.append((principal_id, action, str(audience), str(scopes)))
+        return str(audience) == "channel:news"
+
+
+def make_publisher(
+    audiences: Audiences, store: InMemoryIdempotency, policies: OnlyNews | None = None
+) -> Publisher:
     numbers = iter(range(10_000))
     return Publisher(
-        "alice",
+        principal("alice"),
+        policies,
         lambda seconds: audiences.broadcast,
         store,
         audiences.clock,
@@ -114,7 +135,7 @@ def test_another_principal_may_have_the_same_key(
     publisher: Publisher, audiences: Audiences, store: InMemoryIdempotency
 ) -> None:
     publisher.post(call(HELLO, "a"))
-    other = Publisher("bob", publisher.broadcast, store, audiences.clock, lambda bits: 1)
+    other = replace(publisher, principal=principal("bob"), random_bits=lambda bits: 1)
     other.post(call(HELLO, "a"))
     assert [message["from"] for message in audiences.sent] == ["alice", "bob"]
 
@@ -129,7 +150,11 @@ def test_a_request_that_runs_is_not_carried_out_twice(
         assert go_on.wait(5)
         return {"delivery": {}}
 
-    slow = Publisher("alice", lambda seconds: broadcast, store, audiences.clock, lambda bits: 1)
+    slow = replace(
+        make_publisher(audiences, store),
+        broadcast=lambda seconds: broadcast,
+        random_bits=lambda bits: 1,
+    )
     with ThreadPoolExecutor(1) as executor:
         first = executor.submit(slow.post, call(HELLO, "a"))
         assert running.wait(5)
@@ -184,6 +209,32 @@ def test_one_of_a_batch_that_fails_does_not_stop_the_others(
     audiences.problem = ServiceUnavailable("down")
     results = publisher.post_batch(call({"messages": [HELLO, HELLO]})).body["results"]
     assert [result["error"]["code"] for result in results] == ["service_unavailable"] * 2
+
+
+NEWS = {"to": "channel:news", "message": "hello"}
+
+
+def test_what_policies_do_not_permit_is_refused_before_anything_is_done(
+    audiences: Audiences, store: InMemoryIdempotency
+) -> None:
+    policies = OnlyNews()
+    publisher = make_publisher(audiences, store, policies)
+    with pytest.raises(Forbidden, match="forbidden_audience"):
+        publisher.post(call(HELLO, "a"))
+    assert policies.asked == [("alice", "publish", "everyone", "connect publish")]
+    assert publisher.post(call(NEWS, "a")).status == 200  # the key was not used up
+    assert [message["to"] for message in audiences.sent] == ["channel:news"]
+
+
+def test_one_of_a_batch_that_policies_do_not_permit_has_its_own_error(
+    audiences: Audiences, store: InMemoryIdempotency
+) -> None:
+    publisher = make_publisher(audiences, store, OnlyNews())
+    batch = {"messages": [NEWS, {**HELLO, "id": 7}, NEWS]}
+    results = publisher.post_batch(call(batch)).body["results"]
+    assert [result.get("error", {}).get("code") for result in results] == [None, "forbidden", None]
+    assert results[1]["id"] == 7
+    assert [message["to"] for message in audiences.sent] == ["channel:news"] * 2
 
 
 def test_a_job_says_how_far_it_is() -> None:

@@ -28,6 +28,7 @@ from localgateway.iam import is_allowed
                 "POST/principals/allow",
             ],
         ),
+        ("admin:keys", ["POST/keys", "GET/keys", "DELETE/keys/*"]),
     ],
 )
 def test_the_routes_a_principal_may_call_follow_from_its_scopes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from chalicelib import operators
 from chalicelib.arrivals import Arrivals
 from chalicelib.authorizers import CLOCK_SKEW, Principal
+from chalicelib.broadcast import MIN_STALE_AGE_SECONDS, Broadcaster, Sending
 from chalicelib.closing import Closer
 from chalicelib.connections import EVERYONE, Audience, Connection, members
-from chalicelib.errors import ClientError, ConnectionGone, ServiceUnavailable
+from chalicelib.errors import ClientError, ConnectionGone, LimitExceeded, ServiceUnavailable
+from chalicelib.http_requests import Call
 from chalicelib.renewal import Renewal
 from chalicelib.revocation import Revoker, is_kept_out
 from chalicelib.scopes import Scopes
@@ -93,6 +97,16 @@ def test_who_cannot_be_closed_yet_is_silent_at_once(it: Closings) -> None:
     assert it.connections.get("young", 1) is None
     for audience in (EVERYONE, ALICE, Audience("channel", "news")):
         assert list(members(it.connections, audience, 1)) == []
+
+
+def test_the_answer_waits_until_a_handshake_under_way_is_over_or_given_up(it: Closings) -> None:
+    it.add("young", age=0)
+    it.management_api.fail("young", ConnectionGone("young"))
+    call = Call("POST/principals/revoke", body=b'{"principal": "alice"}')
+    answer = operators.revoke(revoker(it, InMemoryRevocations()), call)
+    assert (answer.body["closed"], answer.body["left"]) == (1, 0)
+    assert MIN_STALE_AGE_SECONDS <= sum(it.clock.slept) <= operators.CLOSING_SECONDS
+    assert it.connections.count_items() == 0
 
 
 def test_where_not_everything_was_written_it_says_so_and_can_be_repeated(it: Closings) -> None:
@@ -180,15 +194,19 @@ class Stage:
         # It is not there yet, so that closing it changes nothing: only the marks count.
         management_api.fail("abc=", ConnectionGone("abc="))
         clock = Clock(NOW)
-        closer = Closer(
-            self.connections, lambda *_: management_api, Here(), clock, clock, clock.sleep
-        )
-        self.revoker = Revoker(self.revocations, self.connections, closer, clock)
+        self.use(management_api)
         self.arrivals = Arrivals(self.connections, self.revocations, 0, clock, clock.sleep)
         principal = Principal("alice", "jwt", int(NOW) + 900, Scopes.parse("connect"))
         self.principal = principal
         self.renewal = Renewal(lambda: [self], self.connections, self.revocations, clock)  # type: ignore[list-item]
         self.refusal: str | None = None
+
+    def use(self, management_api: FakeManagementAPI) -> None:
+        clock = Clock(NOW)
+        closer = Closer(
+            self.connections, lambda *_: management_api, Here(), clock, clock, clock.sleep
+        )
+        self.revoker = Revoker(self.revocations, self.connections, closer, clock)
 
     def authenticate(self, _request: object) -> Principal:
         return self.principal
@@ -233,6 +251,80 @@ def test_whoever_renews_beside_a_revocation_is_silenced(order: list[str]) -> Non
     InMemoryConnectionRepository.add(stage.connections, connection)
     steps.run(renew=stage.renew, revoke=stage.revoke)
     assert not stage.reaches()
+
+
+class SteppedPosts(FakeManagementAPI):
+    """So is every post to a member, and every close."""
+
+    def __init__(self, steps: Steps) -> None:
+        super().__init__()
+        self.refuses_to_close = False
+        self._steps = steps
+
+    def post_to_connection(self, connection_id: str, data: bytes) -> None:
+        self._steps.take()
+        super().post_to_connection(connection_id, data)
+
+    def delete_connection(self, connection_id: str) -> None:
+        self._steps.take()
+        if self.refuses_to_close:
+            raise LimitExceeded("429")
+        super().delete_connection(connection_id)
+
+
+class FanOut:
+    """A message on its way to everyone, while the principal of one of them is revoked."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.stage = Stage(steps)
+        self.management_api = SteppedPosts(steps)
+        self.stage.use(self.management_api)
+        connection = make_connection("abc=", connected_at=int(NOW - 60) * 1000)
+        InMemoryConnectionRepository.add(self.stage.connections, connection)
+        self.left: int | None = None
+        self.counts: Mapping[str, int] = {}
+        self.received_when_answered: int | None = None
+
+    def received(self) -> int:
+        return self.management_api.posts["abc="].count(b"news")
+
+    def revoke(self) -> None:
+        self.left = self.stage.revoker.revoke("alice", 0).left
+        self.received_when_answered = self.received()
+
+    def send(self) -> None:
+        connections, clock = self.stage.connections, Clock(NOW)
+        sending = Sending(connections, self.management_api, Here(), clock, clock)
+        self.counts = Broadcaster(sending).broadcast(EVERYONE, b"news", "id").delivery.counts()
+
+
+# Sending: a read, then the post. Revoking: write, read, three marks, the reason, the close.
+SENDING_BESIDE = interleavings("send", 2, "revoke", 7)
+
+
+def test_nothing_is_delivered_once_a_revocation_has_answered_whatever_was_under_way() -> None:
+    outcomes: Counter[str] = Counter()
+    for order in SENDING_BESIDE:
+        steps = Steps(order)
+        fan_out = FanOut(steps)
+        steps.run(send=fan_out.send, revoke=fan_out.revoke)
+        assert fan_out.left == 0
+        assert fan_out.received() == fan_out.received_when_answered
+        outcomes.update(fan_out.counts)
+    assert outcomes["delivered"] > 0
+    assert outcomes["gone"] > 0, "read before the mark, posted to after the answer"
+    assert outcomes["targeted"] < len(SENDING_BESIDE), "or not read at all"
+
+
+def test_whoever_is_left_may_get_what_was_under_way_and_nothing_else() -> None:
+    read_before = ["send", *["revoke"] * 7, "send"]
+    steps = Steps(read_before)
+    fan_out = FanOut(steps)
+    fan_out.management_api.refuses_to_close = True
+    steps.run(send=fan_out.send, revoke=fan_out.revoke)
+    assert (fan_out.left, fan_out.received_when_answered, fan_out.received()) == (1, 0, 1)
+    fan_out.send()
+    assert (fan_out.counts["targeted"], fan_out.received()) == (0, 1)
 
 
 def test_who_is_not_revoked_stays() -> None:

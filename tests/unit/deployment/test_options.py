@@ -39,6 +39,8 @@ def test_a_stages_options_win_one_by_one(tmp_path: Path) -> None:
         {"throttling_burst_limit": -1},
         {"alarm_topic": "topic"},
         {"access_log_retention_days": "14"},
+        {"own_variables": "STAGE_URL"},
+        {"own_variables": [1]},
     ],
     ids=str,
 )
@@ -57,3 +59,4 @@ def test_right_values_are_taken() -> None:
     assert parse({"throttling_rate_limit": 5, "alarm_topic": topic}) == Options(
         throttling_rate_limit=5, alarm_topic=topic
     )
+    assert parse({"own_variables": ["STAGE_URL"]}).own_variables == ["STAGE_URL"]
