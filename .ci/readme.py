@@ -17,8 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-PORTS = {"--port 8001": 8001}
+sys.path.insert(0, str(ROOT))
+
+from tests.documents.commands import Command, blocks, commands  # noqa: E402
+
+# Those of its blocks for a console are for AWS: tests/documents runs them.
+RUNS = tuple(it for it in commands("README.md") if it.language == "sh")
 MESSAGE = '{"action":"sendmessage","message":"hello"}'
 CLIENT = re.compile(r"^make chat|-m wsclient")
 # The caller has run these already, from the same checkout.
@@ -26,13 +30,10 @@ DONE = {"make test", "make check"}
 
 
 def main() -> None:
-    """Run the blocks in order; any command that does not do what it should ends this."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    commands = [line.partition("#")[0].strip() for line in lines]
-    servers = [command for command in commands if "make run" in command]
-    clients = [command for command in lines if CLIENT.search(command)]
-    wscats = [command for command in commands if command.startswith("npx wscat")]
-    first, second = servers
+    """Run the commands in order; any that does not do what it should ends this."""
+    first, second = (it.text for it in RUNS if "make run" in it.text)
+    clients = [it for it in RUNS if CLIENT.search(it.text)]
+    wscats = [it.text for it in RUNS if it.text.startswith("npx wscat")]
     with serving(first, 8000):
         for command in clients:
             run_client(command)
@@ -40,10 +41,10 @@ def main() -> None:
         run_script()
     with serving(second, 8000):
         wscat(wscats[1], 'message":"hello"')
-    ran = {*servers, *wscats, *(command.partition("#")[0].strip() for command in clients)}
-    rest = [command for command in commands if command not in ran and command not in DONE]
-    for command in rest:
-        other(command)
+    ran = {first, second, *wscats, *(it.text for it in clients)}
+    for command in RUNS:
+        if command.text not in ran | DONE:
+            other(command.text)
 
 
 def other(command: str) -> None:
@@ -57,11 +58,6 @@ def other(command: str) -> None:
     timeout = 600
     say(command)
     subprocess.run(command, shell=True, cwd=ROOT, check=True, env=environment(), timeout=timeout)
-
-
-def blocks(language: str) -> Iterator[str]:
-    """Return the README's fenced blocks of a language."""
-    yield from re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
 @contextmanager
@@ -94,15 +90,15 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"nothing answers at {url}")
 
 
-def run_client(line: str) -> None:
+def run_client(command: Command) -> None:
     """Run a command of our own client; its comment says which exit code it has."""
-    say(line)
-    command, _, comment = line.partition("#")
-    if "chat" in command:
-        chat(command)
+    say(command.text)
+    if "chat" in command.text:
+        chat(command.text)
         return
-    expected = re.search(r"exit code (\d+)", comment)
-    code = subprocess.run(shlex.split(command), cwd=ROOT, check=False, timeout=60).returncode
+    expected = re.search(r"exit code (\d+)", command.comment)
+    words = shlex.split(command.text)
+    code = subprocess.run(words, cwd=ROOT, check=False, timeout=60).returncode
     assert code == int(expected[1] if expected else 0), f"exit code {code}"
 
 
@@ -153,7 +149,7 @@ def wscat(command: str, expected: str) -> None:
 
 def run_script() -> None:
     """Run the README's Python block."""
-    (script,) = blocks("python")
+    (script,) = (it.text for it in blocks("README.md") if it.language == "python")
     say("the Python script")
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True

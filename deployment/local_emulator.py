@@ -36,11 +36,16 @@ class LocalEmulator:
     """A running emulator. What it holds is in memory, and ends with it."""
 
     def __init__(
-        self, environ: Mapping[str, str], port: int = 0, services: Sequence[str] = ()
+        self,
+        environ: Mapping[str, str],
+        port: int = 0,
+        services: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "ministack"),
     ) -> None:
         """Start it on ``port`` (0: any free one); ``environ`` says where programs are found.
 
-        ``services`` are MiniStack's names for them; none named are all.
+        ``services`` are MiniStack's names for them; none named are all. ``program`` is what Python
+        runs: MiniStack, or a script that starts it.
         """
         self._directory = Path(tempfile.mkdtemp(prefix="emulator-"))
         self.log = self._directory / "log"
@@ -48,7 +53,7 @@ class LocalEmulator:
         self._clients: dict[str, Any] = {}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ministack"],
+                [sys.executable, *program],
                 env={
                     "PATH": environ.get("PATH", ""),
                     "BIND_HOST": HOST,

@@ -22,7 +22,7 @@ from tests.gateway_process import ROOT
 
 COMMAND = (sys.executable, "-m", "wsclient")
 # Ctrl-C reaches what the terminal belongs to.
-_ON_ITS_TERMINAL = """
+ON_ITS_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
@@ -144,7 +144,7 @@ class TerminalClient:
         source = None if stdin is None else stdin.open("rb")
         sink = None if stdout is None else stdout.open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _ON_ITS_TERMINAL, *COMMAND, *arguments],
+            [sys.executable, "-c", ON_ITS_TERMINAL, *COMMAND, *arguments],
             cwd=ROOT,
             env=environment(**(variables or {})),
             stdin=slave if source is None else source,

@@ -35,6 +35,16 @@ def resolved(value: Any) -> Any:
     return [resolved(it) for it in value] if isinstance(value, list) else value
 
 
+def without_deployment(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a template the emulator can take, with its stage published at once instead."""
+    kind = "AWS::ApiGatewayV2::Deployment"
+    resources = {name: it for name, it in template["Resources"].items() if it["Type"] != kind}
+    stage = resources["WebsocketAPIStage"]["Properties"]
+    del stage["DeploymentId"]
+    stage["AutoDeploy"] = True
+    return {**template, "Resources": resources}
+
+
 def _named(match: re.Match[str]) -> str:
     return _PSEUDO.get(match[1], match[0])
 

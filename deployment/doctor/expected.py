@@ -45,6 +45,20 @@ class Expected:
     deployed: Mapping[str, Mapping[str, Any]]
     """What ``chalice deploy`` has recorded, by the name of its resource."""
 
+    def variables(self, function: str, names: Mapping[str, str]) -> dict[str, str]:
+        """Return a function's environment as the extension would fill it in now.
+
+        A variable that asks for a name which is not among ``names`` is left out: nobody knows yet
+        what it should be.
+        """
+        filled = policies.fill_variables(
+            self.functions[function].environment,
+            self.blueprint.stage,
+            lambda text: policies.substitute(text, names),
+        )
+        unknown = policies.DYNAMIC - names.keys()
+        return {name: it for name, it in filled.items() if not policies.names(it) & unknown}
+
     def role_statements(self, function: str, names: Mapping[str, str]) -> list[Any] | None:
         """Return the statements the extension would write for a function now."""
         expected = self.functions[function]

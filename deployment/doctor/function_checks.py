@@ -36,18 +36,21 @@ def check_functions(expected: Expected, found: Snapshot, today: date) -> Iterato
         if configuration is None:
             yield problem("functions", f"function {function.name} is missing", REDEPLOY)
             continue
-        yield from _variable_differences(function, configuration)
+        wanted = expected.variables(resource_name, found.names)
+        yield from _variable_differences(function, wanted, configuration)
         yield from _setting_differences(function, configuration)
         yield from _runtime(function, str(configuration.get("Runtime")), today)
     yield from _too_slow(expected, found)
 
 
-def _variable_differences(function: Function, configuration: Json) -> Iterator[Finding]:
+def _variable_differences(
+    function: Function, wanted: Mapping[str, str], configuration: Json
+) -> Iterator[Finding]:
     present: Mapping[str, str] = configuration.get("Environment", {}).get("Variables", {})
-    wanted = function.environment
+    configured = function.environment.keys()
     differences = {
-        "is missing": wanted.keys() - present.keys(),
-        "is not in config.json": present.keys() - wanted.keys(),
+        "is missing": configured - present.keys(),
+        "is not in config.json": present.keys() - configured,
         "has another value": {
             it for it in wanted.keys() & present.keys() if wanted[it] != present[it]
         },

@@ -1,10 +1,13 @@
 """The pictures in the documentation: drawn here, of what the product shows.
 
-``PICTURES=1 pytest -m browser -k pictures`` writes them into docs/images.
+``PICTURES=1 pytest tests/browser -k pictures`` writes them into docs/images. Each carries a digest
+of the page it is of, so that a page which was changed since is noticed: how text is drawn differs
+from one machine to the next, so pixels cannot be compared.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -12,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from chalicelib.authorizers.api_key import new_key
 from chalicelib.aws import Credentials, SignedClient, Signer
@@ -20,11 +23,14 @@ from chalicelib.backoff import Backoff
 from chalicelib.credential_store import DynamoDBKeys
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.scopes import Scopes
+from tests.browser import png
 from tests.browser.conftest import OpenWindow
 from tests.browser.window import Window
 from tests.gateway_process import ROOT, GatewayProcess
 
 IMAGES = ROOT / "docs" / "images"
+PAGE = ROOT / "chalicelib" / "console" / "console.html"
+DIGEST = f"console.html, SHA-256 {hashlib.sha256(PAGE.read_bytes()).hexdigest()}"
 COMMITTED = ("console-light.png", "console-dark.png")
 
 
@@ -78,9 +84,9 @@ def talk(gateway: GatewayProcess, open_window: OpenWindow, scheme: str) -> Windo
     return maya
 
 
-def draw(window: Window, file: Path) -> Locator:
-    window.page.screenshot(path=file, animations="disabled", caret="hide")
-    return window.page.locator("body")
+def draw(window: Window, file: Path) -> None:
+    picture = window.page.screenshot(animations="disabled", caret="hide")
+    file.write_bytes(png.stamped(picture, DIGEST))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -88,7 +94,9 @@ def test_pictures_of_a_conversation(
     with_keys: GatewayProcess, open_window: OpenWindow, drawer: Path, scheme: str
 ) -> None:
     window = talk(with_keys, open_window, scheme)
-    draw(window, drawer / f"console-{scheme}.png")
+    name = f"console-{scheme}.png"
+    draw(window, drawer / name)
+    assert png.size((drawer / name).read_bytes()) == png.size((IMAGES / name).read_bytes())
     ground = window.page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(number) for number in re.findall(r"\d+", ground)[:3])
     assert (brightness > 600) is (scheme == "light")
@@ -97,6 +105,6 @@ def test_pictures_of_a_conversation(
 def test_the_readme_and_the_guide_show_the_committed_pictures() -> None:
     readme, guide = ((ROOT / name).read_text() for name in ("README.md", "docs/console.md"))
     for name in COMMITTED:
-        assert (IMAGES / name).read_bytes().startswith(b"\x89PNG")
+        assert png.stamp((IMAGES / name).read_bytes()) == DIGEST, f"{name} is of another page"
         assert f"docs/images/{name}" in readme
     assert f"images/{COMMITTED[0]}" in guide

@@ -1,13 +1,16 @@
-"""docs/asyncapi.yaml: well formed, and what the gateway really sends and takes.
+"""docs/asyncapi.yaml: valid by AsyncAPI's own schema, and what the gateway really sends and takes.
 
-The official JSON schema of AsyncAPI is in no package of the Python index; its rules that matter
-here are asked one by one.
+What JSON schema cannot say of a document, that references lead somewhere and messages are used, is
+asked beside it.
 """
 
 from __future__ import annotations
 
+import copy
+import gzip
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from tests.app_under_test import AppUnderTest, app_under_test
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "asyncapi.yaml").read_text())
+OFFICIAL = gzip.decompress((ROOT / "tests" / "schemas" / "asyncapi-3.0.0.json.gz").read_bytes())
+OFFICIAL_SHA256 = "d4571a420e6ffb7fcc7066c95a6db1202f299a3c51daa103d0706bf30f95e626"
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 SCOPES = "connect sendmessage sendmessage:channel:* join:channel:* admin"
 TOKEN: dict[str, Any] = {"header": {"token": "hello"}}
@@ -64,6 +69,41 @@ def kind_of(frame: dict[str, Any]) -> str:
             if const is not None and frame.get(mark) == const:
                 return name
     raise AssertionError(f"described nowhere: {frame}")
+
+
+def faults(document: object) -> list[str]:
+    """Return where a document is not as AsyncAPI's schema wants it."""
+    official = jsonschema.Draft7Validator(json.loads(OFFICIAL))
+    return [error.json_path for error in official.iter_errors(document)]
+
+
+def test_the_document_is_valid_by_the_official_schema() -> None:
+    assert hashlib.sha256(OFFICIAL).hexdigest() == OFFICIAL_SHA256
+    assert faults(DOCUMENT) == []
+
+
+@pytest.mark.parametrize(
+    ("break_it", "where"),
+    [
+        (lambda it: it["info"].pop("title"), "$.info"),
+        (lambda it: it["servers"]["local"].pop("protocol"), "$.servers.local"),
+        (lambda it: it["channels"]["connection"].update(subscribe={}), "$.channels.connection"),
+        (lambda it: next(iter(it["operations"].values())).update(action="push"), "$.operations"),
+        (
+            lambda it: it["components"]["messages"]["error"]["payload"].update(type="text"),
+            "$.components",
+        ),
+        (lambda it: it["components"]["messages"]["error"].update(examples={}), "$.components"),
+    ],
+)
+def test_the_official_schema_finds_what_is_wrong(
+    break_it: Callable[[dict[str, Any]], object], where: str
+) -> None:
+    broken = copy.deepcopy(DOCUMENT)
+    break_it(broken)
+    found = faults(broken)
+    assert found
+    assert all(path.startswith(where) for path in found)
 
 
 def test_the_document_is_one_of_asyncapi_3() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.cloudformation import without_deployment
 from tests.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
@@ -402,17 +403,12 @@ LEFT_OUT = {
 }
 
 
-def without_deployment(template: dict[str, Any]) -> dict[str, Any]:
-    """Return a template the emulator can take, with its stage published at once instead."""
-    kind = "AWS::ApiGatewayV2::Deployment"
-    resources = {name: it for name, it in template["Resources"].items() if it["Type"] != kind}
-    stage = resources["WebsocketAPIStage"]["Properties"]
-    del stage["DeploymentId"]
-    stage["AutoDeploy"] = True
-    for it in resources.values():
+def uploaded(template: dict[str, Any]) -> dict[str, Any]:
+    """Return a template whose code is in a bucket."""
+    for it in template["Resources"].values():
         if it["Type"] == "AWS::Serverless::Function":
             it["Properties"]["CodeUri"] = "s3://shop-code/deployment.zip"
-    return {**template, "Resources": resources}
+    return template
 
 
 def test_a_stack_of_cloudformation_is_found_by_its_api(tmp_path: Path) -> None:
@@ -422,7 +418,8 @@ def test_a_stack_of_cloudformation_is_found_by_its_api(tmp_path: Path) -> None:
         stage = Stage(tmp_path, emulator)
         ran = stage.run(*CHALICE, "package", "--stage", "dev", "out")
         assert ran.returncode == 0, ran.stderr
-        template = without_deployment(json.loads((tmp_path / "out" / "sam.json").read_text()))
+        packaged = json.loads((tmp_path / "out" / "sam.json").read_text())
+        template = without_deployment(uploaded(packaged))
         stage.client("s3").create_bucket(Bucket="shop-code")
         stage.client("s3").upload_file(
             str(tmp_path / "out" / "deployment.zip"), "shop-code", "deployment.zip"

@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
 from tests.client_process import PipedClient, TerminalClient, environment, run
+from tests.documents.commands import Command, commands
 from tests.end_to_end.conftest import Serve, accept
 from tests.gateway_process import ROOT, GatewayProcess
 from tests.gateway_under_test import GatewayUnderTest, allow, eventually
@@ -712,18 +713,31 @@ def test_typed_lines_without_a_message_need_to_be_asked_for(gateway: GatewayProc
 
 
 DOCUMENT = (ROOT / "docs" / "client.md").read_text()
-LINES = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
-    for line in block.splitlines()
-]
+RUNS = commands("docs/client.md")
+ON_AWS = "wss://abcdef1234.execute-api.eu-west-1.amazonaws.com/api"
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_the_documents_commands_do_what_it_says(gateway: GatewayProcess, line: str) -> None:
-    command, _, comment = line.partition("#")
-    if " chat " in command:
-        arguments = shlex.split(command.partition(" -m wsclient ")[2])
+@pytest.fixture
+def deployed(gateway: GatewayProcess, tmp_path: Path) -> Path:
+    """Have the record of a stage, and its token, where the page looks for them."""
+    record = {"resource_type": "websocket_api", "websocket_api_url": gateway.url}
+    kept = {
+        ".chalice/deployed/dev.json": json.dumps({"resources": [record]}),
+        ".config/portcullis/dev": "hello\n",
+    }
+    for name, text in kept.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", RUNS, ids=lambda it: it.text)
+def test_the_documents_commands_do_what_it_says(
+    gateway: GatewayProcess, deployed: Path, command: Command
+) -> None:
+    text = command.text.replace(ON_AWS, gateway.url)
+    if " chat " in text:
+        arguments = shlex.split(text.partition(" -m wsclient ")[2])
         with TerminalClient(*arguments, variables={"WSCLIENT_URL": gateway.url}) as client:
             client.wait_for("connected")
             client.press("\x04")
@@ -731,14 +745,20 @@ def test_the_documents_commands_do_what_it_says(gateway: GatewayProcess, line: s
         return
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=ROOT,
-        env=environment(PATH=path, WSCLIENT_URL=gateway.url, WSCLIENT_HTTP_URL=gateway.http_url),
+        ["bash", "-c", text],
+        cwd=deployed,
+        env=environment(
+            PATH=path,
+            PYTHONPATH=str(ROOT),
+            HOME=str(deployed),
+            WSCLIENT_URL=gateway.url,
+            WSCLIENT_HTTP_URL=gateway.http_url,
+        ),
         capture_output=True,
         timeout=60,
         check=False,
     )
-    expected = re.search(r"exit code (\d+)", comment)
+    expected = re.search(r"exit code (\d+)", command.comment)
     assert done.returncode == int(expected[1] if expected else 0), done.stderr
 
 

@@ -14,6 +14,7 @@ import pytest
 from chalicelib.http_answers import STATUSES
 from chalicelib.http_routes import ROUTE_SCOPES, route_name
 from tests.client_process import run
+from tests.documents.commands import Command, commands
 from tests.gateway_process import ROOT, GatewayProcess
 from tests.http_hosts import OverTheNetwork
 from wsclient.errors import ExitCode
@@ -137,9 +138,14 @@ def test_a_stage_is_asked_where_it_was_deployed(gateway: GatewayProcess, tmp_pat
 PAGE = (ROOT / "docs" / "http-api.md").read_text()
 
 
-@pytest.mark.parametrize("line", re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[0].splitlines())
-def test_the_commands_of_the_page_do_what_it_says(gateway: GatewayProcess, line: str) -> None:
-    program, *arguments = shlex.split(line)
+RUNS = commands("docs/http-api.md")
+
+
+@pytest.mark.parametrize("command", RUNS, ids=lambda it: it.text)
+def test_the_commands_of_the_page_do_what_it_says(
+    gateway: GatewayProcess, command: Command
+) -> None:
+    program, *arguments = shlex.split(command.text)
     assert program == ".venv/bin/python"
     assert arguments[:2] == ["-m", "wsclient"]
     done = run(*arguments[2:], variables={"WSCLIENT_HTTP_URL": gateway.http_url})

@@ -547,3 +547,31 @@ def test_a_runtime_nobody_has_heard_of_is_not_judged() -> None:
     found = healthy(make_expected())
     connect_set(Runtime="python3.99")(found)
     assert said(found) == []
+
+
+def asking_for_the_api() -> Expected:
+    """Return a stage whose connect handler is told its API."""
+    expected = make_expected()
+    function = expected.functions["websocket_connect"]
+    environment = {**function.environment, "OWN_API": "${ApiId}/${Stage}", "OTHER": "${HOME}"}
+    changed = {"websocket_connect": replace(function, environment=environment)}
+    return replace(expected, functions={**expected.functions, **changed})
+
+
+def test_a_variable_that_asks_for_the_api_is_compared_with_the_id_of_the_api() -> None:
+    expected = asking_for_the_api()
+    found = healthy(expected)
+    told = {**make_expected().functions["websocket_connect"].environment, "OTHER": "${HOME}"}
+    for value in (f"{API_ID}/api", "another/api"):
+        connect_set(Environment={"Variables": {**told, "OWN_API": value}})(found)
+        complaints = ["functions: parrot-dev-websocket_connect: variable OWN_API has another value"]
+        assert said(found, expected) == ([] if value.startswith(API_ID) else complaints)
+
+
+def test_a_variable_that_asks_for_an_api_nobody_found_is_not_complained_of() -> None:
+    expected = asking_for_the_api()
+    found = healthy(expected)
+    found.names = {name: it for name, it in found.names.items() if name != "ApiId"}
+    told = {**expected.functions["websocket_connect"].environment, "OWN_API": "of old/api"}
+    connect_set(Environment={"Variables": told})(found)
+    assert not [it for it in said(found, expected) if it.startswith("functions")]
