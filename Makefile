@@ -3,7 +3,9 @@ PORT ?= 8000
 STAGE ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV ?= uv
+LOCK = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help run chat deploy-local test coverage check fmt bench doctor lock clean
@@ -11,19 +13,24 @@ UV ?= uv
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/installed: requirements-dev.txt
+# In two steps, for nobody who only wants to see it run should wait for what tests need.
+$(VENV)/serves: requirements-run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(INSTALL) -r $<
 	@touch $@
 
-run: $(VENV)/installed ## Serve the app on this machine (PORT=8000)
+$(VENV)/installed: requirements-dev.txt $(VENV)/serves
+	$(INSTALL) -r $<
+	@touch $@
+
+run: $(VENV)/serves ## Serve the app on this machine (PORT=8000)
 	@exec $(BIN)/python -m localgateway --stage local --port $(PORT)
 
-deploy-local: $(VENV)/installed ## Deploy to an emulator of AWS on this machine, and connect (KEEP=1)
+deploy-local: $(VENV)/serves ## Deploy to an emulator of AWS on this machine, and connect (KEEP=1)
 	@$(BIN)/python -m deployment.local --stage prod --refuse-origin https://elsewhere.example.com $(if $(KEEP),--keep)
 
-chat: $(VENV)/installed ## Talk to what `make run` serves, from another terminal
+chat: $(VENV)/serves ## Talk to what `make run` serves, from another terminal
 	@exec $(BIN)/python -m wsclient chat ws://127.0.0.1:$(PORT)/api --token hello
 
 test: $(VENV)/installed ## Run every test, on all cores
@@ -48,11 +55,12 @@ fmt: $(VENV)/installed ## Format the code and mend what the linter can
 bench: $(VENV)/installed ## Measure the app over the network; prints JSON (a minute)
 	@$(BIN)/python -m benchmarks --repeat 1
 
-doctor: $(VENV)/installed ## Say what is wrong with a deployed stage (STAGE=dev); reads only
+doctor: $(VENV)/serves ## Say what is wrong with a deployed stage (STAGE=dev); reads only
 	@$(BIN)/python -m deployment doctor --stage $(STAGE)
 
 lock: ## Lock the development requirements again, with hashes (needs uv)
-	$(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet --output-file requirements-dev.txt requirements-dev.in
+	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+	$(LOCK) --constraint requirements-dev.txt --output-file requirements-run.txt requirements-run.in
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) out .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

@@ -391,13 +391,16 @@ def _answer(operation: str, view: Callable[[Call], Answer]) -> Response:
 
 def _call(request: Request) -> Call:
     query = request.query_params
+    credentials = bootstrap.http_credential_parameters()
     context: Any = request.lambda_context
     return Call(
         route=route_name(request.method, request.path),
         principal=Principal.from_context(request.context.get("authorizer")),
         body=cast(bytes, request.raw_body),
         headers=dict(request.headers),
-        query={} if query is None else {name: query.getlist(name) for name in query},
+        query={}
+        if query is None
+        else {name: query.getlist(name) for name in query if name not in credentials},
         path=request.uri_params or {},
         seconds=bootstrap.http_seconds(context.get_remaining_time_in_millis()),
         source_ip=source_ip(request.context),

@@ -27,24 +27,42 @@ MESSAGE = '{"action":"sendmessage","message":"hello"}'
 CLIENT = re.compile(r"^make chat|-m wsclient")
 # The caller has run these already, from the same checkout.
 DONE = {"make test", "make check"}
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
 
 
 def main() -> None:
-    """Run the commands in order; any that does not do what it should ends this."""
+    """Run the commands in order; any that does not do what it should ends this.
+
+    In two parts: ``served`` is what `make run` alone makes possible, ``developed`` all else.
+    """
+    parts = {"served": served, "developed": developed}
+    parts[sys.argv[1]]()
+
+
+def served() -> None:
+    """Run the servers of the README and their clients."""
     first, second = (it.text for it in RUNS if "make run" in it.text)
-    clients = [it for it in RUNS if CLIENT.search(it.text)]
-    wscats = [it.text for it in RUNS if it.text.startswith("npx wscat")]
+    one, two = (it.text for it in RUNS if it.text.startswith("npx wscat"))
     with serving(first, 8000):
-        for command in clients:
+        for command in filter(is_client, RUNS):
             run_client(command)
-        wscat(wscats[0], 'message":"hello"')
+        wscat(one, 'message":"hello"')
         run_script()
     with serving(second, 8000):
-        wscat(wscats[1], 'message":"hello"')
-    ran = {first, second, *wscats, *(it.text for it in clients)}
+        wscat(two, 'message":"hello"')
+
+
+def developed() -> None:
+    """Run everything that ``served`` does not."""
     for command in RUNS:
-        if command.text not in ran | DONE:
+        is_served = "make run" in command.text or command.text.startswith("npx wscat")
+        if not is_served and not is_client(command) and command.text not in DONE:
             other(command.text)
+
+
+def is_client(command: Command) -> bool:
+    """Tell whether a command is one of our own client."""
+    return CLIENT.search(command.text) is not None
 
 
 def other(command: str) -> None:
@@ -152,7 +170,7 @@ def run_script() -> None:
     (script,) = (it.text for it in blocks("README.md") if it.language == "python")
     say("the Python script")
     ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+        [PYTHON, "-c", script], capture_output=True, text=True, timeout=30, check=True
     )
     assert "'type': 'reply'" in ran.stdout, ran.stdout
 

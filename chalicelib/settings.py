@@ -187,6 +187,15 @@ class Settings:
         reader.finish()
         return settings
 
+    def credential_parameters(self) -> frozenset[str]:
+        """Return the query parameters that may hold a credential, and so are no route's own."""
+        places: frozenset[str] = frozenset()
+        if {"jwt", "api_key"} & set(self.authenticators):
+            places = frozenset(it.name for it in self.credential_places if it.kind == "query")
+        if "request_parameters" in self.authenticators:
+            return places | {self.query_string_name}
+        return places
+
 
 def delivery_settings(environ: Mapping[str, str]) -> DeliverySettings:
     """Read what is about deliveries alone, of an environment where all else may be unset."""

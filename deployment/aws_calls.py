@@ -8,7 +8,7 @@ from typing import Any
 
 from chalice.awsclient import TypedAWSClient
 
-from deployment import observability, permissions, policies, reconcile, stores
+from deployment import http_stage, observability, permissions, policies, reconcile, stores
 from deployment.blueprint import Blueprint
 from deployment.errors import DeploymentRefused
 from deployment.patience import Patient
@@ -22,6 +22,7 @@ def install() -> None:
         ensure_queue,
         ensure_table,
         prepare_websocket_api,
+        publish_rest_api,
         publish_websocket_api,
         sync_permissions,
     )
@@ -69,6 +70,14 @@ def publish_websocket_api(
             lambda text: policies.substitute(text, names),
         ),
     ).publish()
+
+
+def publish_rest_api(
+    aws: Any, rest_api_id: str, api_gateway_stage: str, xray: bool, variables: Mapping[str, str]
+) -> None:
+    """Publish the HTTP API as Chalice would, on a stage with these variables."""
+    client = Patient(aws._client("apigateway"))
+    http_stage.publish(client, rest_api_id, api_gateway_stage, variables, tracing=bool(xray))
 
 
 def sync_permissions(aws: Any, function_name: str, api_id: str, resources: Sequence[str]) -> None:

@@ -45,7 +45,7 @@ DELETING_CALLS = (
 
 RELIED_ON: dict[type, tuple[str, ...]] = {
     BuildStage: ("execute",),
-    PlanStage: ("execute", "_plan_websocketapi"),
+    PlanStage: ("execute", "_plan_restapi", "_plan_websocketapi"),
     ResourceSweeper: ("_plan_deletion", "_delete_log_group", "_delete_lambda_function"),
     SAMTemplateGenerator: ("generate", "_generate_websocketapi"),
     SwaggerGenerator: ("_generate_security_from_auth_obj",),

@@ -22,6 +22,7 @@ from deployment import (
     bytecode,
     chalice_internals,
     http_api,
+    http_stage,
     observability_plan,
     options,
     plan,
@@ -33,6 +34,9 @@ from deployment.blueprint import Blueprint
 from deployment.chalice_internals import wrap
 from deployment.errors import DeploymentRefused
 from deployment.naming import log_group
+
+# What is deployed together with a WebSocket API, and not without one.
+_OF_WEBSOCKETS = ("authorizer", "routes", "tables", "queues")
 
 Definition = Callable[[], Mapping[str, Any]]
 
@@ -71,6 +75,7 @@ def install(
     _known_variables[app] = frozenset(known_variables)
     wrap(chalice_internals.BuildStage, "execute", _build)
     wrap(chalice_internals.PlanStage, "execute", plan.execute)
+    wrap(chalice_internals.PlanStage, "_plan_restapi", http_stage.plan_rest_api)
     wrap(chalice_internals.PlanStage, "_plan_websocketapi", plan.plan_websocket_api)
     wrap(chalice_internals.ResourceSweeper, "_delete_log_group", removal.delete_log_group)
     wrap(chalice_internals.SAMTemplateGenerator, "generate", template.generate)
@@ -111,11 +116,12 @@ def _build(
         _variables_of(resources), _known_variables[config.chalice_app], chosen.own_variables
     )
     defined = definition()
+    _refuse_what_only_websockets_have(defined, resources)
     for resource in resources:
         if isinstance(resource, models.WebsocketAPI):
             resource.blueprint = _blueprint(config, defined, chosen, resource, resources)  # type: ignore[attr-defined]
         elif isinstance(resource, models.RestAPI):
-            http_api.add_responses(resource, defined.get("gateway_responses", {}))
+            http_api.complete(resource, defined)
 
 
 def _blueprint(
@@ -137,6 +143,18 @@ def _blueprint(
         tags=config.tags,
         options=chosen,
     )
+
+
+def _refuse_what_only_websockets_have(
+    definition: Mapping[str, Any], resources: Sequence[Any]
+) -> None:
+    """An app with HTTP routes alone gets authorizers, stage variables and responses, no more."""
+    left_out = sorted(it for it in _OF_WEBSOCKETS if definition.get(it))
+    if left_out and not any(isinstance(it, models.WebsocketAPI) for it in resources):
+        raise DeploymentRefused(
+            f"the app has no WebSocket handler, so {', '.join(left_out)} of its definition would "
+            "not be deployed"
+        )
 
 
 def _variables_of(resources: Sequence[Any]) -> Iterator[str]:

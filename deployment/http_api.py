@@ -1,4 +1,4 @@
-"""The HTTP API: its own words for errors, and permissions for the stage's own routes only."""
+"""The HTTP API: what the definition says of it, and permissions for the stage's own routes only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,20 @@ from deployment.permissions import MOST_STATEMENTS
 _PARAMETER = re.compile(r"\{[^/}]+\}")
 
 
-def add_responses(api: Any, responses: Mapping[str, Any]) -> None:
-    """Have API Gateway answer in these words where no function is asked."""
+def complete(api: Any, definition: Mapping[str, Any]) -> None:
+    """Have API Gateway answer in the definition's words where no function is asked.
+
+    Its stage gets the same variables as the WebSocket API's.
+    """
+    responses = definition.get("gateway_responses")
+    api.stage_variables = dict(definition.get("stage_variables", {}))
     if responses:
         api.swagger_doc["x-amazon-apigateway-gateway-responses"] = dict(responses)
+
+
+def is_completed(resources: Sequence[Any]) -> bool:
+    """Whether there is an HTTP API of an app that has installed the extension."""
+    return any(hasattr(it, "stage_variables") for it in resources if isinstance(it, models.RestAPI))
 
 
 def narrow_permissions(plan: Any, resources: Sequence[Any]) -> None:

@@ -24,7 +24,10 @@ def execute(original: Callable[..., Any], stage: Any, resources: Sequence[Any]) 
     """Plan as Chalice does, between what the roles need first and what nothing may precede."""
     blueprint = find_blueprint(resources)
     if blueprint is None:
-        return original(stage, resources)
+        plan = original(stage, resources)
+        if http_api.is_completed(resources):
+            http_api.narrow_permissions(plan, resources)
+        return plan
     fill_in(resources, blueprint, as_string_format)
     plan = original(stage, resources)
     first, messages = _preamble(stage, resources, blueprint)

@@ -18,6 +18,7 @@ from chalice.utils import to_cfn_resource_name
 
 from deployment import (
     http_api,
+    http_template,
     observability,
     observability_template,
     permissions,
@@ -28,39 +29,43 @@ from deployment.blueprint import AUTHORIZER_NAME, CHALICE_ROUTES, Blueprint, Rou
 from deployment.errors import DeploymentRefused
 from deployment.naming import log_group
 from deployment.reconcile import content_description, stage_settings
-
-Resources = dict[str, Any]
+from deployment.template_parts import Resources, add, invoke_permission
 
 API = {"Ref": "WebsocketAPI"}
 AUTHORIZER = "WebsocketAuthorizerOnConnect"
 DEPLOYMENT = "WebsocketAPIDeployment"
 _CONNECT_ROUTE = "WebsocketConnectRoute"
-_INVOKE_PERMISSION = "AWS::Lambda::Permission"
 _DYNAMIC = {
     "ApiId": "${WebsocketAPI}",
     "Partition": "${AWS::Partition}",
     "Region": "${AWS::Region}",
     "AccountId": "${AWS::AccountId}",
 }
-_EXECUTE_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}"
 _FUNCTION_PATH = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions"
 
 
 def generate(original: Callable[..., Any], generator: Any, resources: Sequence[Any]) -> Any:
     """Generate as Chalice does, with policies filled in first and what it lacks added last."""
     blueprint = plan.find_blueprint(resources)
-    if blueprint is None:
+    if blueprint is None and not http_api.is_completed(resources):
         return original(generator, resources)
-    plan.fill_in(resources, blueprint, as_sub)
+    if blueprint is not None:
+        plan.fill_in(resources, blueprint, as_sub)
     template = original(generator, resources)
     found = template["Resources"]
-    _add(found, _tables(blueprint))
-    _add(found, _queues(blueprint))
     _give_log_groups(found, resources)
-    _await_queues(found, blueprint)
-    _add(found, observability_template.resources(blueprint, found, _DYNAMIC))
-    _narrow_http_permissions(found, resources)
+    http_template.give_stage_variables(found, resources)
+    http_template.narrow_permissions(found, resources)
+    if blueprint is not None:
+        _add_own_resources(found, blueprint)
     return template
+
+
+def _add_own_resources(found: Resources, blueprint: Blueprint) -> None:
+    add(found, _tables(blueprint))
+    add(found, _queues(blueprint))
+    _await_queues(found, blueprint)
+    add(found, observability_template.resources(blueprint, found, _DYNAMIC))
 
 
 def as_sub(text: str) -> dict[str, str]:
@@ -86,7 +91,7 @@ def generate_websocket_api(
         "RouteSelectionExpression": blueprint.route_selection_expression,
         "Tags": dict(blueprint.tags),
     }
-    _add(found, {AUTHORIZER: _authorizer(blueprint)})
+    add(found, {AUTHORIZER: _authorizer(blueprint)})
     for route in blueprint.routes:
         _complete_route(found, route)
     _replace_permissions(found, blueprint, principal)
@@ -155,7 +160,7 @@ def _authorizer(blueprint: Blueprint) -> dict[str, Any]:
 def _complete_route(found: Resources, route: Route) -> None:
     route_id, integration_id = _route_id(route), _integration_id(route)
     if not _is_chalices(route):
-        _add(found, {integration_id: _integration(route), route_id: _route(route, integration_id)})
+        add(found, {integration_id: _integration(route), route_id: _route(route, integration_id)})
     if route.authorized:
         found[route_id]["Properties"] |= {
             "AuthorizationType": "CUSTOM",
@@ -201,23 +206,7 @@ def _replace_permissions(found: Resources, blueprint: Blueprint, principal: str)
         name = to_cfn_resource_name(function)
         found.pop(f"{name}InvokePermission", None)
         for resource in resources:
-            _add(found, _permission(name, "WebsocketAPI", resource, principal))
-
-
-def _permission(function_id: str, api_id: str, resource: str, principal: str) -> Resources:
-    source = f"{_EXECUTE_API}:${{{api_id}}}/{resource}"
-    digest = hashlib.sha256(resource.encode()).hexdigest()[:8]
-    return {
-        f"{function_id}InvokePermission{digest}": {
-            "Type": _INVOKE_PERMISSION,
-            "Properties": {
-                "FunctionName": {"Ref": function_id},
-                "Action": "lambda:InvokeFunction",
-                "Principal": principal,
-                "SourceArn": {"Fn::Sub": source},
-            },
-        }
-    }
+            add(found, invoke_permission(name, "WebsocketAPI", resource, principal))
 
 
 def _publish(found: Resources) -> None:
@@ -302,25 +291,3 @@ def _give_log_groups(found: Resources, resources: Sequence[Any]) -> None:
         # Chalice renames the one behind the routes.
         function_id = function_id if function_id in found else "APIHandler"
         found[function_id]["Properties"]["LoggingConfig"] = {"LogGroup": {"Ref": group_id}}
-
-
-def _narrow_http_permissions(found: Resources, resources: Sequence[Any]) -> None:
-    for api in resources:
-        if not isinstance(api, models.RestAPI):
-            continue
-        wanted = http_api.permissions(api)
-        ids = {api.lambda_function.function_name: "APIHandler"} | {
-            it.function_name: to_cfn_resource_name(it.resource_name) for it in api.authorizers
-        }
-        for function, arn_ends in wanted.items():
-            function_id = ids[function]
-            principal = found.pop(f"{function_id}InvokePermission")["Properties"]["Principal"]
-            for arn_end in arn_ends:
-                _add(found, _permission(function_id, "RestAPI", arn_end, principal))
-
-
-def _add(found: Resources, new: Mapping[str, Any]) -> None:
-    for name, resource in new.items():
-        if name in found:
-            raise DeploymentRefused(f"two resources would be named {name} in the template")
-        found[name] = resource

@@ -96,13 +96,18 @@ class Template:
         ``definition`` is what the app says by itself; ``functions`` are its functions' names.
         Call it last: only now can references to functions be told from those to nothing.
         """
-        api = ServedApi(self._resources(stage), definition, functions)
+        resources = self._resources(stage)
+        api = ServedApi(resources, definition, functions)
         extended = replace(
             definition,
             routes=read_routes(api),
             authorizer=read_authorizer(api),
             route_selection_expression=_route_selection_expression(api),
             stage_variables={**definition.stage_variables, **_stage_variables(api, stage)},
+            http_stage_variables={
+                **definition.http_stage_variables,
+                **_http_stage_variables(resources),
+            },
         )
         api.say_unsupported()
         return extended
@@ -169,6 +174,16 @@ def _stage_variables(api: ServedApi, stage: Stage) -> dict[str, str]:
     if not named and served.get("StageName") is not None:
         served.say("StageName", f"it is served as {stage.name}; see --api-stage")
     return served.texts("StageVariables")
+
+
+def _http_stage_variables(resources: Resources) -> dict[str, str]:
+    """Return the variables of the stage of Chalice's REST API, which SAM makes with the API."""
+    return {
+        name: value
+        for api in resources.of("AWS::Serverless::Api")
+        if api.logical_id == "RestAPI"
+        for name, value in api.texts("Variables").items()
+    }
 
 
 def _localized(text: str, stage: Stage, queues_url: str | None) -> str:

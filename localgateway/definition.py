@@ -18,7 +18,7 @@ An app may expose ``websocket_api_definition()`` beside ``app``; it returns a di
                 },
             }
         },
-        "stage_variables": {NAME: VALUE},
+        "stage_variables": {NAME: VALUE},  # of the HTTP API's stage too
         "tables": [PROPERTIES_OF_AWS_DYNAMODB_TABLE, ...],
         "queues": [PROPERTIES_OF_AWS_SQS_QUEUE, ...],
         "gateway_responses": {TYPE: GATEWAY_RESPONSE},  # of the HTTP API
@@ -103,6 +103,7 @@ class ApiDefinition:
     authorizer: Authorizer | None = None
     route_selection_expression: str = CHALICE_EXPRESSION
     stage_variables: Mapping[str, str] = field(default_factory=dict)
+    http_stage_variables: Mapping[str, str] = field(default_factory=dict)
     tables: Sequence[Mapping[str, Any]] = ()
     queues: Sequence[Mapping[str, Any]] = ()
     gateway_responses: Mapping[str, Any] = field(default_factory=dict)
@@ -132,6 +133,7 @@ def read(
         authorizer=authorizer,
         route_selection_expression=expression,
         stage_variables=definition.get("stage_variables", {}),
+        http_stage_variables=definition.get("stage_variables", {}),
         tables=definition.get("tables", ()),
         queues=definition.get("queues", ()),
         gateway_responses=definition.get("gateway_responses", {}),

@@ -87,8 +87,8 @@ def authorizer_event(
     return {
         "type": "REQUEST",
         "methodArn": stage.method_arn("$connect"),
-        **_headers([*headers, *_UPGRADE_HEADERS]),
-        **_query(handshake.query),
+        **header_maps([*headers, *_UPGRADE_HEADERS]),
+        **query_maps(handshake.query),
         "stageVariables": dict(stage.variables),
         "requestContext": _context(stage, connection, request, "$connect", "CONNECT"),
     }
@@ -110,8 +110,8 @@ def connect_event(
     if "authorizer" in context:
         context["authorizer"]["integrationLatency"] = integration_latency
     return {
-        **_headers(headers),
-        **(_query(handshake.query) if handshake.query else {}),
+        **header_maps(headers),
+        **(query_maps(handshake.query) if handshake.query else {}),
         **_stage_variables(stage),
         "requestContext": context,
         "isBase64Encoded": False,
@@ -146,7 +146,7 @@ def disconnect_event(
     context |= {"disconnectStatusCode": status_code, "disconnectReason": reason}
     invented = [(name, "") for name in ("x-api-key", "X-Forwarded-For", "x-restapi")]
     return {
-        **_headers([("Host", stage.domain_name), *invented]),
+        **header_maps([("Host", stage.domain_name), *invented]),
         **_stage_variables(stage),
         "requestContext": context,
         "isBase64Encoded": False,
@@ -179,7 +179,8 @@ def _context(
     return context
 
 
-def _headers(pairs: Iterable[tuple[str, str]]) -> Event:
+def header_maps(pairs: Iterable[tuple[str, str]]) -> Event:
+    """Return headers once with the last value and once with all; the first spelling counts."""
     spelled: dict[str, str] = {}
     values: dict[str, list[str]] = {}
     for name, value in sorted(pairs, key=lambda pair: pair[0].lower()):
@@ -190,7 +191,8 @@ def _headers(pairs: Iterable[tuple[str, str]]) -> Event:
     }
 
 
-def _query(pairs: Pairs) -> Event:
+def query_maps(pairs: Pairs) -> Event:
+    """Return query parameters once with the last value and once with all, case kept."""
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)

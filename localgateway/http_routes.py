@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalice.app import Chalice
 from chalice.config import Config
-from chalice.local import LocalChalice, LocalGateway, LocalGatewayException
+from chalice.local import LocalChalice, LocalGatewayException
 
 from localgateway.gateway_responses import GatewayResponses
+from localgateway.http_events import ClientHeaders, StageGateway
 from localgateway.http_messages import HttpRequest, HttpResponse
 from localgateway.log import logger
 from localgateway.request_authorizers import RequestAuthorizers, check_identity_sources
@@ -22,15 +25,21 @@ class HttpRoutes:
     """What ``chalice local`` serves, without its server."""
 
     def __init__(
-        self, app: Chalice, config: Config, responses: GatewayResponses | None = None
+        self,
+        app: Chalice,
+        config: Config,
+        responses: GatewayResponses | None = None,
+        stage_variables: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``clock`` returns seconds; answers of authorizers are kept by it."""
         if not isinstance(app, LocalChalice):
             # As `chalice local` does: `current_request` becomes one a thread.
             app.__class__ = type("LocalChalice", (LocalChalice, app.__class__), {})
         for route in (entry for entries in app.routes.values() for entry in entries.values()):
             check_identity_sources(getattr(route.authorizer, "identity_sources", ()))
-        self._gateway = LocalGateway(app, config)
-        self._gateway._authorizer = RequestAuthorizers(app)
+        self._gateway = StageGateway(app, config, stage_variables or {})
+        self._gateway._authorizer = RequestAuthorizers(app, clock)
         self._paths = frozenset(app.routes)
         self._responses = responses or GatewayResponses()
 
@@ -73,14 +82,16 @@ class HttpRoutes:
         return self._responses.respond("AUTHORIZER_CONFIGURATION_ERROR", refusal.CODE, None)
 
 
-def _headers(request: HttpRequest) -> dict[str, str]:
+def _headers(request: HttpRequest) -> ClientHeaders:
     # Chalice fails on an authorization that is not ASCII, which no credential is.
-    return {
-        name: value.encode("ascii", "replace").decode()
-        if name.lower() == "authorization"
-        else value
-        for name, value in request.headers
-    }
+    return ClientHeaders(
+        tuple(
+            (name, value.encode("ascii", "replace").decode())
+            if name.lower() == "authorization"
+            else (name, value)
+            for name, value in request.headers
+        )
+    )
 
 
 def _response(response: dict[str, Any]) -> HttpResponse:

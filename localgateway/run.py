@@ -148,7 +148,10 @@ async def _serve(
         disconnects=DISCONNECTS[options.disconnects],
     )
     responses = GatewayResponses(project.definition.gateway_responses)
-    routes = HttpRoutes(project.app, project.config, responses) if project.app.routes else None
+    routes = None
+    if project.app.routes:
+        variables = project.definition.http_stage_variables
+        routes = HttpRoutes(project.app, project.config, responses, variables)
     server = Server(gateway, routes, LambdaApi(functions, project.function_names))
     handlers = await _start_queues(
         options, project, stage, functions, server=server, engines=engines, queues=queues

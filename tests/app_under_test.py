@@ -52,7 +52,12 @@ class AppUnderTest:
         self.settings: Settings = make_settings(table_name=self.table, **endpoint, **settings)
         definition = read(_HANDLERS, functions, api.definition(self.settings))
         responses = GatewayResponses(definition.gateway_responses)
-        routes = HttpRoutes(module.app, Config(chalice_stage="local"), responses)
+        routes = HttpRoutes(
+            module.app,
+            Config(chalice_stage="local"),
+            responses,
+            definition.http_stage_variables,
+        )
         self.gateway = GatewayUnderTest(definition, functions, http_routes=routes)
         self.settings = make_settings(
             table_name=self.table,

@@ -46,6 +46,19 @@ class ChaliceProject:
         project.edit(".chalice/config.json", lambda text: text.replace("parrot", app_name))
         return project
 
+    @classmethod
+    def of_another_team(
+        cls, directory: Path, name: str, environ: Mapping[str, str] | None = None
+    ) -> ChaliceProject:
+        """Copy a project of tests/projects, and into it what its team took from here."""
+        project = directory / name
+        shutil.copytree(ROOT / "tests" / "projects" / name, project, ignore=_IGNORED)
+        shutil.copytree(ROOT / "deployment", project / "deployment", ignore=_IGNORED)
+        (project / "chalicelib").mkdir()
+        (project / "chalicelib" / "__init__.py").touch()
+        shutil.copy(ROOT / "chalicelib" / "whole_requests.py", project / "chalicelib")
+        return cls(project, environ or os.environ)
+
     def run(
         self, *arguments: str, check: bool = True, seconds: float = 120.0
     ) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -63,3 +64,22 @@ def policies(template: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def strings(value: Any) -> Iterator[str]:
     """Yield every text in a piece of JSON that is one or a list of them."""
     yield from [value] if isinstance(value, str) else value
+
+
+class _ManagedPolicies:
+    """The managed policies of an account; SAM would ask IAM for them."""
+
+    def load(self) -> dict[str, str]:
+        name = "AWSLambdaBasicExecutionRole"
+        return {name: f"arn:aws:iam::aws:policy/service-role/{name}"}
+
+
+def translated(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what SAM makes of a packaged template, as CloudFormation gets it."""
+    from samtranslator.translator.transform import transform  # takes a second
+
+    copy = json.loads(json.dumps(template))
+    for name in of_type(copy, "AWS::Serverless::Function"):  # as `aws cloudformation package` does
+        copy["Resources"][name]["Properties"]["CodeUri"] = "s3://bucket/key"
+    made: dict[str, Any] = transform(copy, {}, _ManagedPolicies())
+    return made

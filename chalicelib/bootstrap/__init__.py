@@ -25,6 +25,7 @@ __all__ = [
     "cedar_policies",
     "cors_allow_origin",
     "credentials_provider",
+    "http_credential_parameters",
     "http_identity_sources",
     "http_seconds",
     "key_store",
@@ -101,3 +102,8 @@ def http_identity_sources() -> Sequence[str]:
     from chalicelib import api  # nothing on Lambda needs it
 
     return api.http_identity_sources(settings())
+
+
+def http_credential_parameters() -> frozenset[str]:
+    """Return the query parameters of HTTP that are the authorizer's and not the routes'."""
+    return settings().credential_parameters() if authorizes_whole_requests() else frozenset()

@@ -6,8 +6,8 @@ What may not be looked at is noted with the permission it takes, and the rest go
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -51,6 +51,7 @@ class Collector:
         for resource_name in self.expected.functions:
             self._look_at_function(resource_name)
         self._find_rest_api()
+        self._look_at_http_stage()
         collect_stores.look_at_stores(self)
         collect_stores.look_at_secrets(self)
         self._look_at_account()
@@ -131,6 +132,7 @@ class Collector:
                 return
             self.snapshot.functions[resource_name] = found
             self._look_at_role(resource_name, found["Role"].rpartition("/")[2])
+            self._look_at_concurrency(resource_name, name)
         with self.looking("permissions", f"who may invoke {name}", "lambda:GetPolicy"):
             try:
                 policy = json.loads(client.get_policy(FunctionName=name)["Policy"])
@@ -139,6 +141,14 @@ class Collector:
             self.snapshot.permissions[resource_name] = [
                 {**it, "SourceArn": source_arn(it)} for it in policy["Statement"]
             ]
+
+    def _look_at_concurrency(self, resource_name: str, name: str) -> None:
+        if self.expected.functions[resource_name].reserved_concurrency is None:
+            return
+        permission = "lambda:GetFunctionConcurrency"
+        with self.looking("functions", f"the concurrency of {name}", permission):
+            found = self.client("lambda").get_function_concurrency(FunctionName=name)
+            self.snapshot.concurrency[resource_name] = found.get("ReservedConcurrentExecutions")
 
     def _function_name(self, resource_name: str) -> str:
         # As the packager makes them; Chalice renames the function behind the routes.
@@ -185,6 +195,19 @@ class Collector:
             ]
             self.snapshot.rest_api_id = found[0] if len(found) == 1 else None
 
+    def _look_at_http_stage(self) -> None:
+        api_id, stage = self.snapshot.rest_api_id, self.expected.rest_stage
+        if api_id is None or stage is None:
+            return
+        client = self.client("apigateway")
+        with self.looking("http stage", "the stage of the HTTP API", "apigateway:GET"):
+            try:
+                found = client.get_stage(restApiId=api_id, stageName=stage)
+            except client.exceptions.NotFoundException:
+                self.snapshot.http_stage_variables = None
+                return
+            self.snapshot.http_stage_variables = dict(found.get("variables") or {})
+
     def _look_at_account(self) -> None:
         role: str | Unseen | None = UNSEEN
         throttling: Mapping[str, Any] = {}
@@ -216,6 +239,19 @@ class Collector:
                 self.snapshot.dashboards = {
                     it["DashboardName"] for page in pages for it in page["DashboardEntries"]
                 }
+        groups = {it.properties["LogGroupName"] for it in wanted if it.kind == "metric_filter"}
+        if groups:
+            with self.looking("options", "metric filters", "logs:DescribeMetricFilters"):
+                self.snapshot.metric_filters = self._metric_filters(groups)
+
+    def _metric_filters(self, groups: Collection[str]) -> dict[str, str]:
+        client = self.client("logs")
+        found: dict[str, str] = {}
+        for group in groups:
+            with suppress(client.exceptions.ResourceNotFoundException):  # said of the group itself
+                for it in client.describe_metric_filters(logGroupName=group)["metricFilters"]:
+                    found[f"{group}:{it['filterName']}"] = it["filterPattern"]
+        return found
 
 
 def _document(document: Any) -> Any:

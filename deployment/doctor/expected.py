@@ -25,6 +25,7 @@ class Function:
     name: str
     timeout: int
     memory_size: int
+    reserved_concurrency: int | None
     environment: Mapping[str, str] = field(repr=False)
     policy: Mapping[str, Any] | None
     log_group: str
@@ -40,6 +41,8 @@ class Expected:
     rest_permissions: Mapping[str, Sequence[str]]
     """What of the HTTP API invokes each function, as ends of ARNs, by the function's name."""
     rest_api_name: str
+    rest_stage: str | None
+    """API Gateway's stage of the HTTP API, None for an app without HTTP routes."""
     credential_variables: frozenset[str]
     demonstration_values: frozenset[str] = field(repr=False)
     deployed: Mapping[str, Mapping[str, Any]]
@@ -98,6 +101,7 @@ def load(project_dir: str, stage: str, environ: MutableMapping[str, str]) -> Exp
         },
         rest_permissions=_rest_permissions(resources),
         rest_api_name=config.app_name,
+        rest_stage=_rest_stage(resources),
         credential_variables=credentials.variables,
         demonstration_values=credentials.demonstration_values,
         deployed=_deployed(config, stage),
@@ -113,6 +117,7 @@ def _function(function: models.LambdaFunction) -> Function:
         name=function.function_name,
         timeout=function.timeout,
         memory_size=function.memory_size,
+        reserved_concurrency=function.reserved_concurrency,
         environment=dict(function.environment_variables),
         policy=document,
         log_group=group.log_group_name,
@@ -127,6 +132,11 @@ def _rest_permissions(resources: Sequence[Any]) -> dict[str, list[str]]:
         if isinstance(api, models.RestAPI)
         for function, sources in http_api.permissions(api).items()
     }
+
+
+def _rest_stage(resources: Sequence[Any]) -> str | None:
+    stages = [it.api_gateway_stage for it in resources if isinstance(it, models.RestAPI)]
+    return str(stages[0]) if stages else None
 
 
 def _deployed(config: Config, stage: str) -> dict[str, Mapping[str, Any]]:

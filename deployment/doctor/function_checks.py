@@ -39,6 +39,8 @@ def check_functions(expected: Expected, found: Snapshot, today: date) -> Iterato
         wanted = expected.variables(resource_name, found.names)
         yield from _variable_differences(function, wanted, configuration)
         yield from _setting_differences(function, configuration)
+        if resource_name in found.concurrency:
+            yield from _concurrency(function, found.concurrency[resource_name])
         yield from _runtime(function, str(configuration.get("Runtime")), today)
     yield from _too_slow(expected, found)
 
@@ -69,6 +71,13 @@ def _setting_differences(function: Function, configuration: Json) -> Iterator[Fi
                 f"{function.name}: {name} is {configuration.get(name)}, not {value}",
                 REDEPLOY,
             )
+
+
+def _concurrency(function: Function, reserved: int | None) -> Iterator[Finding]:
+    wanted = function.reserved_concurrency
+    if reserved != wanted:
+        present = "reserves nothing" if reserved is None else f"reserves {reserved}"
+        yield problem("functions", f"{function.name}: it {present}, not {wanted}", REDEPLOY)
 
 
 def _runtime(function: Function, runtime: str, today: date) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from deployment import observability
 from deployment.doctor.api_checks import REDEPLOY
@@ -16,14 +16,29 @@ KEPT_UNRESERVED = 100
 
 
 def check_options(expected: Expected, found: Snapshot) -> Iterator[Finding]:
-    """Alarms, dashboard and access logs are there where they are on."""
+    """Alarms, what they count, dashboard and access logs are there where they are on."""
     for kind, present in (("alarm", found.alarms), ("dashboard", found.dashboards)):
         wanted = [it for it in observability.resources(expected.blueprint) if it.kind == kind]
         for described in wanted if present is not None else []:
             if described.name not in (present or set()):
                 yield problem("options", f"{kind} {described.name} is missing", REDEPLOY)
+    if found.metric_filters is not None:
+        yield from _metric_filters(expected, found.metric_filters)
     yield from _access_logs(expected, found)
     yield from _throttling(expected, found)
+
+
+def _metric_filters(expected: Expected, present: Mapping[str, str]) -> Iterator[Finding]:
+    for it in observability.resources(expected.blueprint):
+        if it.kind != "metric_filter":
+            continue
+        name = it.properties["FilterName"]
+        if it.name not in present:
+            yield problem(
+                "options", f"metric filter {name} is missing: its alarm never goes off", REDEPLOY
+            )
+        elif present[it.name] != it.properties["FilterPattern"]:
+            yield problem("options", f"metric filter {name} has another pattern", REDEPLOY)
 
 
 def _access_logs(expected: Expected, found: Snapshot) -> Iterator[Finding]:

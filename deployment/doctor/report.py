@@ -8,7 +8,14 @@ from dataclasses import asdict
 from datetime import date
 from functools import partial
 
-from deployment.doctor import api_checks, function_checks, option_checks, role_checks, store_checks
+from deployment.doctor import (
+    api_checks,
+    function_checks,
+    http_checks,
+    option_checks,
+    role_checks,
+    store_checks,
+)
 from deployment.doctor.expected import Expected
 from deployment.doctor.findings import Finding, Level, unseen
 from deployment.doctor.snapshot import Snapshot
@@ -37,6 +44,7 @@ def _checks(today: date) -> dict[str, Check]:
         "authorizer": api_checks.check_authorizer,
         "routes": api_checks.check_routes,
         "stage": api_checks.check_stage,
+        "http stage": http_checks.check_http_stage,
         "functions": partial(function_checks.check_functions, today=today),
         "permissions": function_checks.check_permissions,
         "roles": role_checks.check_roles,

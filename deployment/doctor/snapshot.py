@@ -82,7 +82,11 @@ class Snapshot:
     stages: Sequence[Json] | None = None
     deployment: Json | None = None
     rest_api_id: str | None = None
+    http_stage_variables: Json | Unseen | None = UNSEEN
+    """None where the HTTP API has no such stage."""
     functions: dict[str, Json | None] = field(default_factory=dict)
+    concurrency: dict[str, int | None] = field(default_factory=dict)
+    """What functions have reserved, of those that shall have something."""
     permissions: dict[str, Sequence[Json]] = field(default_factory=dict)
     roles: dict[str, Role | None] = field(default_factory=dict)
     tables: dict[str, Table | None] = field(default_factory=dict)
@@ -92,5 +96,7 @@ class Snapshot:
     secrets: dict[str, StoredSecret] = field(default_factory=dict)
     alarms: set[str] | None = None
     dashboards: set[str] | None = None
+    metric_filters: dict[str, str] | None = None
+    """Patterns by what a deployment records: log group, colon, name."""
     account: Account = field(default_factory=Account)
     unseen: list[Denied] = field(default_factory=list)

@@ -21,11 +21,13 @@ from tests.documents.terminal import Terminal
 from tests.gateway_process import GatewayProcess
 
 KEYS = commands("docs/authorizers.md", "API keys")
+REQUEST_SECTION = "HTTP: the REQUEST authorizer"
+BY_PARAMETERS = commands("docs/authorizers.md", REQUEST_SECTION)
 BY_TABLE, BY_HTTP = KEYS[:3], KEYS[3:]
 KEY_ID = "<16 characters after pk_>"
 REVOCATION = commands("docs/lifetimes.md", "Revocation")
 QUEUE = commands("docs/deliveries.md", "Settings")
-RUNS = (*KEYS, *REVOCATION, *QUEUE)
+RUNS = (*KEYS, *BY_PARAMETERS, *REVOCATION, *QUEUE)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,24 @@ def test_a_key_is_made_listed_and_revoked_over_http(
     assert re.search(rf"{key_id}.*billing", ran(terminal, list_))
     ran(terminal, checkout.filled(revoke, {KEY_ID: key_id}))
     assert re.search(rf"{key_id}.*revoked", ran(terminal, list_))
+
+
+def test_a_header_a_parameter_and_a_stage_variable_let_in_with_the_settings_to_paste(
+    terminal: Terminal,
+) -> None:
+    (pasted,) = [
+        it.text
+        for it in blocks("docs/authorizers.md")
+        if (it.section, it.language) == (REQUEST_SECTION, "json")
+    ]
+    settings: dict[str, str] = json.loads(f"{{{pasted}}}")
+    options = [it for name, value in settings.items() for it in ("--env", f"{name}={value}")]
+    (command,) = BY_PARAMETERS
+    with GatewayProcess("--stage", "local", *options) as running:
+        there = {"http://127.0.0.1:8000": running.http_url}
+        asked = checkout.filled(command.text, there)
+        assert '"connections":[]' in ran(terminal, asked)
+        assert "unauthorized" in ran(terminal, asked.replace("HeaderAuth1:", "Header:"))
 
 
 @pytest.mark.usefixtures("prod")

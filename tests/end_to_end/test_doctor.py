@@ -118,7 +118,9 @@ CONFIG = {
     "version": "2.0",
     "app_name": "shop",
     "autogen_policy": False,
-    "lambda_functions": {name: {"iam_policy_file": f"{name}.json"} for name in FUNCTIONS},
+    "lambda_functions": {
+        name: {"iam_policy_file": f"{name}.json", "reserved_concurrency": 3} for name in FUNCTIONS
+    },
     "log_retention_in_days": 7,
     "lambda_timeout": 10,
     "stages": {
@@ -305,6 +307,19 @@ def delete_an_alarm(stage: Stage) -> None:
     stage.client("cloudwatch").delete_alarms(AlarmNames=["shop-dev-authorizer-faults"])
 
 
+def change_the_concurrency(stage: Stage) -> None:
+    stage.client("lambda").put_function_concurrency(
+        FunctionName=CONNECT, ReservedConcurrentExecutions=7
+    )
+
+
+def delete_a_metric_filter(stage: Stage) -> None:
+    stage.client("logs").delete_metric_filter(
+        logGroupName="/aws/lambda/shop-dev-websocket_authorizer",
+        filterName="shop-dev-authorizer-timeout",
+    )
+
+
 def delete_a_function(stage: Stage) -> None:
     stage.client("lambda").delete_function(FunctionName="shop-dev-websocket_disconnect")
 
@@ -319,6 +334,8 @@ BREAKS: list[tuple[Callable[[Stage], None], str]] = [
     (turn_off_expiry, "tables: table shop-dev keeps what has expired: TTL is off"),
     (delete_a_log_group, f"log groups: log group /aws/lambda/{CONNECT} is missing"),
     (delete_an_alarm, "options: alarm shop-dev-authorizer-faults is missing"),
+    (change_the_concurrency, f"functions: {CONNECT}: it reserves 7, not 3"),
+    (delete_a_metric_filter, "options: metric filter shop-dev-authorizer-timeout is missing"),
     (put_a_demonstration_value, "secrets: the parameter of TOKEN_PARAMETER is empty or holds"),
 ]
 # What these take away, others had complained of.
@@ -400,6 +417,7 @@ LEFT_OUT = {
     "stage: it is on an old deployment, or one that was not made here: clients do not get what is "
     "defined now",
     "tables: table shop-dev keeps what has expired: TTL is off",
+    *(f"functions: shop-dev-{it}: it reserves nothing, not 3" for it in FUNCTIONS),
 }
 
 

@@ -12,10 +12,9 @@ from chalice.app import Chalice
 from chalicelib.authorizers.jwt import JwtAuthenticator
 from chalicelib.authorizers.jwt_keys import PinnedKeys
 from chalicelib.errors import Unauthorized
-from chalicelib.policy import rest_authorizer_response
 from chalicelib.secret_values import FixedSecret
 from chalicelib.settings import Settings
-from chalicelib.whole_requests import see_whole_requests
+from localgateway.iam import is_allowed
 from tests.chalice_project import ROOT
 from tests.factories import NOW
 from tests.tokens import key_set, sign
@@ -120,24 +119,26 @@ def test_scopes_of_a_resource_server_of_cognito_are_ours_by_their_prefix() -> No
     assert lets_in(settings, {}, COGNITO) == "a1b2c3: connect join:channel:*"
 
 
+ARN = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/api/GET/orders"
+
+
 def test_the_authorizer_to_copy_answers_for_the_whole_request() -> None:
-    (snippet,) = (text for text in blocks("python") if "see_whole_requests" in text)
+    (snippet,) = (text for text in blocks("python") if "import see_whole_requests" in text)
     app = Chalice("orders")
-    given = {
-        "app": app,
-        "rest_authorizer_response": rest_authorizer_response,
-        "see_whole_requests": see_whole_requests,
-    }
-    exec(f"{snippet}\ndef orders():\n    return []\n", given)
+    exec(snippet, {"app": app})
     authorizer: Any = app.routes["/orders"]["GET"].authorizer
-    assert authorizer.identity_sources == ["method.request.header.X-Robot"]
-    arn = "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/api/GET/orders"
-    answer = authorizer({"type": "REQUEST", "methodArn": arn, "headers": {"X-Robot": "1"}}, None)
-    assert answer["principalId"] == "robot"
-    assert answer["policyDocument"]["Statement"][0]["Resource"] == [arn]
+    assert list(authorizer.identity_sources) == ["method.request.header.X-Robot"]
+    event = {"type": "REQUEST", "methodArn": ARN, "headers": {"x-robot": "r2"}}
+    answer = authorizer(event, None)
+    assert answer["principalId"] == "r2"
+    assert is_allowed(answer["policyDocument"], ARN, "192.0.2.7")
+    assert not is_allowed(answer["policyDocument"], f"{ARN}s", "192.0.2.7")
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        authorizer({**event, "headers": {"X-Robot": "another"}}, None)
 
 
-def test_every_block_of_the_page_is_tried_somewhere() -> None:
-    """Here, in tests/browser/test_authorizers_page.py and in tests/functional/test_tickets.py."""
-    counts = {language: len(blocks(language)) for language in ("js", "json", "python")}
-    assert counts == {"js": 2, "json": 4, "python": 2}
+def test_every_block_to_paste_is_tried_somewhere() -> None:
+    """Here, in tests/browser/test_authorizers_page.py and in tests/documents."""
+    counts = {language: len(blocks(language, SECTION)) for language in ("js", "json", "python")}
+    assert counts == {"js": 0, "json": 4, "python": 0}
+    assert len(blocks("js")) == 2

@@ -16,7 +16,7 @@ from tests.functional.test_packaging import CHALICE
 
 @contextmanager
 def chalice_local(directory: Path, **variables: str) -> Iterator[int]:
-    """Serve a copy of the app on a free port, as a user does, with variables in its config.json.
+    """Serve a copy of the app, with variables in its config.json.
 
     There, for Chalice puts what is written there over the environment.
     """
@@ -24,11 +24,18 @@ def chalice_local(directory: Path, **variables: str) -> Iterator[int]:
     project.configure(
         lambda config: config["stages"]["local"]["environment_variables"].update(variables)
     )
+    with serving(project, "local", "/health") as port:
+        yield port
+
+
+@contextmanager
+def serving(project: ChaliceProject, stage: str, path: str) -> Iterator[int]:
+    """Serve a project on a free port, as a user does; ``path`` is one that answers anybody."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [*CHALICE, "local", "--stage", "local", "--no-autoreload", "--port", str(port)],
+        [*CHALICE, "local", "--stage", stage, "--no-autoreload", "--port", str(port)],
         cwd=project.directory,
         env=dict(project.environ),
         stdout=subprocess.DEVNULL,
@@ -36,7 +43,7 @@ def chalice_local(directory: Path, **variables: str) -> Iterator[int]:
     )
     try:
         deadline = time.monotonic() + 30
-        while post(port, path="/health", method="GET") is None:
+        while post(port, path=path, method="GET") is None:
             assert process.poll() is None, "it has ended"
             assert time.monotonic() < deadline, "it does not answer"
             time.sleep(0.05)

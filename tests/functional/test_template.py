@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from samtranslator.translator.transform import transform
 
 from tests.chalice_project import ROOT, ChaliceProject
-from tests.cloudformation import API_ID, of_type, policies, resolved, strings
+from tests.cloudformation import API_ID, of_type, policies, resolved, strings, translated
 
 STAGES = ("dev", "prod")
 API = f"arn:aws:execute-api:us-east-1:123456789012:{API_ID}"
@@ -64,14 +63,6 @@ def template(templates: dict[str, dict[str, Any]], request: pytest.FixtureReques
     return templates[request.param]
 
 
-class ManagedPolicies:
-    """The managed policies of an account; SAM would ask IAM for them."""
-
-    def load(self) -> dict[str, str]:
-        name = "AWSLambdaBasicExecutionRole"
-        return {name: f"arn:aws:iam::aws:policy/service-role/{name}"}
-
-
 def test_cfn_lint_finds_nothing(project: ChaliceProject) -> None:
     for stage in STAGES:
         for form in ("json", "yaml"):
@@ -88,10 +79,7 @@ def test_cfn_lint_finds_nothing(project: ChaliceProject) -> None:
 
 
 def test_sam_makes_cloudformation_of_it(template: dict[str, Any]) -> None:
-    copy = json.loads(json.dumps(template))
-    for name in of_type(copy, "AWS::Serverless::Function"):  # as `aws cloudformation package` does
-        copy["Resources"][name]["Properties"]["CodeUri"] = "s3://bucket/key"
-    made = transform(copy, {}, ManagedPolicies())
+    made = translated(template)
     types = {it["Type"] for it in made["Resources"].values()}
     assert not any(name.startswith("AWS::Serverless") for name in types)
     assert {"AWS::Lambda::Function", "AWS::ApiGatewayV2::Authorizer"} <= types
@@ -253,6 +241,44 @@ def test_a_merged_template_that_opens_connect_is_refused(
     assert refused.returncode == 1
     assert "takes the authorizer from $connect" in refused.stderr
     assert not (own_project.directory / "out" / "sam.json").exists()
+
+
+# The HTTP API's stage
+
+
+def test_the_http_stage_has_the_definitions_variables(own_project: ChaliceProject) -> None:
+    assert "Variables" not in own_project.package("dev")["Resources"]["RestAPI"]["Properties"]
+    own_project.configure(
+        lambda config: config["stages"]["dev"]["environment_variables"].update(
+            STAGE_VARIABLES="StageVar1=stageValue1,size=7"
+        )
+    )
+    template = own_project.package("dev")
+    variables = {"StageVar1": "stageValue1", "size": "7"}
+    (websocket,) = of_type(template, "AWS::ApiGatewayV2::Stage").values()
+    assert websocket["StageVariables"] == variables
+    (http,) = of_type(translated(template), "AWS::ApiGateway::Stage").values()
+    assert (http["StageName"], http["Variables"]) == ("api", variables)
+    own_project.run("package", "--stage", "dev", "out")
+    found = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), "out/sam.json"],
+        cwd=own_project.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_a_merged_template_adds_to_the_variables_and_wins(own_project: ChaliceProject) -> None:
+    own_project.configure(
+        lambda config: config["stages"]["dev"]["environment_variables"].update(
+            STAGE_VARIABLES="StageVar1=stageValue1,size=7"
+        )
+    )
+    more = {"RestAPI": {"Properties": {"Variables": {"size": "8", "colour": "red"}}}}
+    (http,) = of_type(translated(merged(own_project, more)), "AWS::ApiGateway::Stage").values()
+    assert http["Variables"] == {"StageVar1": "stageValue1", "size": "8", "colour": "red"}
 
 
 # Least privilege

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 
 from chalicelib import api, bootstrap
+from chalicelib.api import connection_table
 from chalicelib.credential_settings import JwtSettings, Place
 from chalicelib.errors import ConfigurationError
 from localgateway.database import EmbeddedDatabase
@@ -23,6 +27,8 @@ from tests.chalice_project import ROOT, ChaliceProject
 from tests.cloudformation import of_type
 from tests.factories import make_settings
 from tests.forged_tokens import forged_tokens
+from tests.functional.test_chalice_local import chalice_local
+from tests.gateway_process import GatewayProcess
 from tests.tokens import AUDIENCE, ISSUER, claims, key_set, sign
 
 
@@ -195,6 +201,78 @@ def test_headers_and_query_parameters_decide(
     assert len(parameters.items()) == (status == 200)
 
 
+def test_a_stage_variable_decides_too(
+    database: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, app_module: ModuleType
+) -> None:
+    expected = {"stage_variable_name": "StageVar1", "stage_variable_value": "stag3"}
+    headers = {"HeaderAuth1": "h3ader"}
+    for variables, status in (({"StageVar1": "stag3"}, 200), ({"StageVar1": "x"}, 401), ({}, 401)):
+        settings = {**PARAMETERS, **expected, "stage_variables": variables}
+        with app_under_test(database, monkeypatch, app_module, **settings) as running:
+            found = running.request("POST", "/tickets?QueryString1=qu3ry", **headers)
+        assert found[0] == status
+
+
+GUIDE = {
+    "HTTP_AUTHORIZER": "request",
+    "CONSOLE": "off",
+    "AUTHENTICATORS": "request_parameters",
+    "HEADER_AUTH_VALUE": "headerValue1",
+    "QUERY_STRING_VALUE": "queryValue1",
+    "STAGE_VARIABLE_VALUE": "stageValue1",
+    "STAGE_VARIABLES": "StageVar1=stageValue1",
+}
+
+
+def test_the_settings_of_awss_guide_are_served_as_they_are_documented() -> None:
+    options = [it for name, value in GUIDE.items() for it in ("--env", f"{name}={value}")]
+    header = {"HeaderAuth1": "headerValue1"}
+    with GatewayProcess("--stage", "local", *options) as gateway:
+        connections = f"{gateway.http_url}/connections?audience=everyone"
+        assert get(f"{connections}&QueryString1=queryValue1", header) == 200
+        assert get(f"{connections}&QueryString1=queryValue1", {}) == 401
+        assert get(connections, header) == 401
+        assert gateway.output.count("authorize_http") == 1, "a source was missing, or it was kept"
+        assert get(f"{connections}&QueryString1=queryValue2", header) == 401
+        assert gateway.output.count("authorize_http") == 2
+    narrow = [*options, "--env", "DEFAULT_SCOPES=connect sendmessage"]
+    with GatewayProcess("--stage", "local", *narrow) as gateway:
+        connections = f"{gateway.http_url}/connections?audience=everyone"
+        assert get(f"{connections}&QueryString1=queryValue1", header) == 403
+
+
+def get(url: str, headers: Mapping[str, str]) -> int:
+    request = urllib.request.Request(url, headers=dict(headers))
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code
+
+
+def test_plain_chalice_asks_only_with_an_authorization_and_knows_no_stage_variables(
+    tmp_path: Path, database: EmbeddedDatabase
+) -> None:
+    database.create_table(connection_table("guide-chalice-local"))
+    known = {
+        "TABLE_NAME": "guide-chalice-local",
+        "AWS_ENDPOINT_URL_DYNAMODB": database.endpoint_url,
+    }
+    without = {name: it for name, it in GUIDE.items() if not name.startswith("STAGE_VARIABLE")}
+    header, bearer = {"HeaderAuth1": "headerValue1"}, {"Authorization": "anything"}
+    path = "/connections?audience=everyone&QueryString1=queryValue1"
+    with chalice_local(tmp_path / "without", **known, **without) as port:
+        url = f"http://127.0.0.1:{port}{path}"
+        assert get(url, header) == 401
+        assert get(url, {**header, **bearer}) == 200
+    with (
+        chalice_local(tmp_path / "with", **known, **GUIDE) as port,
+        pytest.raises(http.client.RemoteDisconnected),  # AWS answers 200
+    ):
+        get(f"http://127.0.0.1:{port}{path}", {**header, **bearer})
+
+
 PLACES = (Place("bearer"), Place("header", "X-Credential"), Place("query", "jwt"))
 
 
@@ -231,6 +309,15 @@ def statuses(app: AppUnderTest, token: str) -> list[int]:
 def test_a_token_is_found_wherever_a_handshake_may_have_it(app: AppUnderTest) -> None:
     assert statuses(app, sign(claims(scope="connect"))) == [200] * 3
     assert statuses(app, sign(claims(scope="publish"))) == [403] * 3
+
+
+def test_a_query_parameter_of_the_credentials_is_no_parameter_of_the_route(
+    app: AppUnderTest,
+) -> None:
+    token = sign(claims(scope="admin"))
+    assert app.request("GET", f"/connections?limit=5&jwt={token}")[0] == 200
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert app.request("GET", "/connections?QueryString1=x", **bearer)[0] == 400
 
 
 def test_no_forged_token_gets_in_anywhere(app: AppUnderTest) -> None:

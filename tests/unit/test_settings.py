@@ -17,6 +17,7 @@ from chalicelib.settings import (
     required,
 )
 from tests.chalice_project import ROOT
+from tests.factories import make_settings
 from tests.tokens import MARKER
 
 LOCAL = {"STAGE": "local", "TABLE_NAME": "portcullis-local"}
@@ -408,3 +409,23 @@ def test_keys_may_come_without_tls_from_this_machine_on_the_local_stage() -> Non
     for other in ("http://localhost:80/", "http://192.0.2.1:80/", "http://127.0.0.1:80@evil/x"):
         with pytest.raises(ConfigurationError, match="JWT_JWKS_URL"):
             Settings.from_environ({**JWT, **LOCAL, "JWT_JWKS_URL": other})
+
+
+PLACES = (Place("bearer"), Place("query", "jwt"), Place("header", "X-Credential"))
+
+
+@pytest.mark.parametrize(
+    ("authenticators", "names"),
+    [
+        (("shared_token", "ticket"), set()),
+        (("jwt",), {"jwt"}),
+        (("api_key", "shared_token"), {"jwt"}),
+        (("request_parameters",), {"QueryString1"}),
+        (("request_parameters", "jwt"), {"QueryString1", "jwt"}),
+    ],
+)
+def test_query_parameters_that_may_hold_a_credential_are_known(
+    authenticators: tuple[str, ...], names: set[str]
+) -> None:
+    settings = make_settings(authenticators=authenticators, credential_places=PLACES)
+    assert settings.credential_parameters() == names

@@ -23,6 +23,7 @@ API_ID = "api1"
 AUTHORIZER_ID = "authorizer1"
 NAMES = {"Partition": "aws", "Region": "eu-west-1", "AccountId": "111122223333", "ApiId": API_ID}
 ENVIRONMENT = {"STAGE": "dev", "TOKEN_PARAMETER": "/parrot/dev/token"}
+RESERVED = {"websocket_connect": 5}
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [
@@ -57,6 +58,7 @@ def make_expected(**chosen: Any) -> Expected:
                 name=f"parrot-dev-{it}",
                 timeout=10,
                 memory_size=256,
+                reserved_concurrency=RESERVED.get(it),
                 environment=ENVIRONMENT,
                 policy=POLICY,
                 log_group=f"/aws/lambda/parrot-dev-{it}",
@@ -66,6 +68,7 @@ def make_expected(**chosen: Any) -> Expected:
         },
         rest_permissions={},
         rest_api_name="parrot",
+        rest_stage="api",
         credential_variables=frozenset({"TOKEN"}),
         demonstration_values=frozenset({"hello"}),
         deployed={},
@@ -115,6 +118,9 @@ def healthy(expected: Expected) -> Snapshot:
                 },
             }
         ],
+        rest_api_id="rest1",
+        http_stage_variables={"StageVar1": "stageValue1"},
+        concurrency=dict(RESERVED),
         deployment={"Description": f"{content_description(expected.blueprint)}, parts 1"},
         functions={it: _configuration(it) for it in FUNCTIONS},
         permissions=_permissions(expected.blueprint),

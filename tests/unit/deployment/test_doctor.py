@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from deployment import observability
 from deployment.doctor import report
 from deployment.doctor.expected import Expected
 from deployment.doctor.findings import Level
-from deployment.doctor.snapshot import Denied, Role, Snapshot, StoredSecret, Table
+from deployment.doctor.snapshot import UNSEEN, Denied, Role, Snapshot, StoredSecret, Table
 from tests.unit.deployment.blueprints import FUNCTIONS
 from tests.unit.deployment.stages import (
     API_ID,
@@ -339,6 +340,29 @@ BROKEN: dict[str, tuple[Break, list[str]]] = {
         stage_set(AccessLogSettings={"DestinationArn": "arn"}),
         ["options: the stage writes access logs, but access_logs is off"],
     ),
+    "no stage of the HTTP API": (
+        put("http_stage_variables", None),
+        ["http stage: stage api is missing: no HTTP route answers"],
+    ),
+    "no variables of the HTTP API": (
+        put("http_stage_variables", {}),
+        ["http stage: variable StageVar1 is missing: who is let in by it is refused over HTTP"],
+    ),
+    "other variables of the HTTP API": (
+        put("http_stage_variables", {"StageVar1": "s3cret-value", "old": "1"}),
+        [
+            "http stage: variable StageVar1 has another value",
+            "http stage: variable old is not in the definition",
+        ],
+    ),
+    "other concurrency": (
+        put("concurrency", 7, "websocket_connect"),
+        ["functions: parrot-dev-websocket_connect: it reserves 7, not 5"],
+    ),
+    "no concurrency": (
+        put("concurrency", None, "websocket_connect"),
+        ["functions: parrot-dev-websocket_connect: it reserves nothing, not 5"],
+    ),
     "a denied call": (
         lambda found: found.unseen.append(Denied("roles", "role x", "iam:GetRolePolicy")),
         ["roles: role x could not be looked at"],
@@ -351,7 +375,7 @@ def test_nothing_is_wrong_with_a_healthy_stage() -> None:
     findings = report.findings(expected, healthy(expected), TODAY)
     assert said(healthy(expected)) == []
     assert report.exit_code(findings) == report.FINE
-    assert sum(it.level is Level.OK for it in findings) == 12
+    assert sum(it.level is Level.OK for it in findings) == 13
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -463,6 +487,42 @@ def test_options_that_are_on_must_be_there() -> None:
     assert "options: access_logs is on, but the stage writes none" in complaints
     assert f"log groups: log group {group} is missing: its lines are lost" in complaints
     assert sum("has no role in this account" in it for it in complaints) == 1
+
+
+def test_metric_filters_count_what_alarms_go_off_for() -> None:
+    expected = make_expected(alarms=True)
+    wanted = [
+        it for it in observability.resources(expected.blueprint) if it.kind == "metric_filter"
+    ]
+    found = healthy(expected)
+    found.metric_filters = {it.name: it.properties["FilterPattern"] for it in wanted}
+    assert said(found, expected) == []
+    del found.metric_filters[wanted[0].name]
+    found.metric_filters[wanted[1].name] = "ERROR"
+    missing, other = (it.properties["FilterName"] for it in wanted[:2])
+    assert said(found, expected) == [
+        f"options: metric filter {missing} is missing: its alarm never goes off",
+        f"options: metric filter {other} has another pattern",
+    ]
+
+
+def test_a_stale_variable_is_told_with_what_takes_it_away_and_no_value_is_shown() -> None:
+    found = healthy(make_expected())
+    found.http_stage_variables = {"StageVar1": "s3cret-value", "old": "s3cret-value"}
+    text = report.as_text(report.findings(make_expected(), found, TODAY))
+    assert "--rest-api-id rest1 --stage-name api --patch-operations op=remove" in text
+    assert "path=/variables/old" in text
+    assert "s3cret-value" not in text
+
+
+@pytest.mark.parametrize("stage", [None, "api"])
+def test_no_http_api_and_one_that_cannot_be_seen_are_not_called_wrong(stage: str | None) -> None:
+    expected = replace(make_expected(), rest_stage=stage)
+    found = healthy(expected)
+    found.http_stage_variables = UNSEEN
+    findings = report.findings(expected, found, TODAY)
+    assert [it.level for it in findings if it.check == "http stage"] == [Level.NOTE]
+    assert report.exit_code(findings) == report.FINE
 
 
 def test_throttling_beyond_the_accounts_own_is_warned_of() -> None:

@@ -75,6 +75,7 @@ def test_whoever_may_see_nothing_is_told_each_permission(code: str) -> None:
         "lambda:GetFunctionConfiguration",
         "lambda:GetPolicy",
         "logs:DescribeLogGroups",
+        "logs:DescribeMetricFilters",
         "sqs:GetQueueUrl",
         "ssm:GetParameter",
     }

@@ -6,7 +6,7 @@ import pytest
 from chalice.deploy import models
 from chalice.deploy.planner import Variable
 
-from deployment.http_api import add_responses, narrow_permissions, permissions
+from deployment.http_api import complete, narrow_permissions, permissions
 from deployment.permissions import MOST_STATEMENTS
 from tests.unit.deployment.models import make_function
 
@@ -71,9 +71,9 @@ def test_what_chalice_plans_to_allow_is_replaced_and_all_else_kept() -> None:
 
 def test_its_own_words_for_errors_are_part_of_the_api() -> None:
     api = make_rest_api({})
-    add_responses(api, {})
+    complete(api, {})
     assert api.swagger_doc == {"paths": {}}
-    add_responses(api, {"UNAUTHORIZED": {"statusCode": "401"}})
+    complete(api, {"gateway_responses": {"UNAUTHORIZED": {"statusCode": "401"}}})
     assert api.swagger_doc["x-amazon-apigateway-gateway-responses"] == {
         "UNAUTHORIZED": {"statusCode": "401"}
     }

@@ -603,6 +603,17 @@ def test_of_several_stages_the_one_served_is_taken() -> None:
     assert extended(resources).stage_variables == {"a": "api"}
 
 
+def test_the_http_apis_stage_has_variables_of_its_own() -> None:
+    own = read({}, {}, {"stage_variables": {"tier": "silver", "colour": "red"}})
+    resources = {
+        "RestAPI": fragment(Variables={"tier": "gold"}),
+        "Other": {"Type": "AWS::Serverless::Api", "Properties": {"Variables": {"tier": "none"}}},
+    }
+    found = template(resources).extend(own, {}, STAGE)
+    assert found.http_stage_variables == {"tier": "gold", "colour": "red"}
+    assert found.stage_variables == {"tier": "silver", "colour": "red"}
+
+
 def test_a_stage_of_another_name_is_said() -> None:
     read_template = template({"S": resource("Stage", StageName="v1", StageVariables={"a": "b"})})
     assert read_template.extend(OWN, FUNCTIONS, STAGE).stage_variables == {"a": "b"}

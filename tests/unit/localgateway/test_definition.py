@@ -79,6 +79,7 @@ def test_a_whole_definition_is_read() -> None:
         ),
         route_selection_expression="${request.body.service}/${request.body.action}",
         stage_variables={"tier": "gold"},
+        http_stage_variables={"tier": "gold"},
         tables=[TABLE],
         queues=[{"QueueName": "jobs"}],
         example=Example({"Authorization": "Bearer x"}, {"token": "x"}, {"action": "join"}),

@@ -1,7 +1,7 @@
-"""REQUEST authorizers of HTTP routes: identity sources, the event, and what an answer means."""
+"""REQUEST authorizers of HTTP routes: identity sources, event, answers and how long they count."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,18 +13,25 @@ from localgateway.errors import StartError
 from localgateway.http_messages import HttpRequest
 from localgateway.http_routes import HttpRoutes
 from localgateway.iam import is_allowed
+from localgateway.kept_answers import MAX_ANSWERS
 
 SOURCES = ("method.request.header.HeaderAuth1", "method.request.querystring.QueryString1")
 
 
 class Site:
-    """An app with one route, and what its authorizer was asked."""
+    """An app with two routes, and what its authorizer was asked."""
 
-    def __init__(self, sources: Sequence[str] = SOURCES, ttl_seconds: int | None = 60) -> None:
+    def __init__(
+        self,
+        sources: Sequence[str] = SOURCES,
+        ttl_seconds: int | None = 60,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         app = Chalice("site")
         self.asked: list[WholeRequest] = []
         self.answer: Callable[[WholeRequest], Any] = allow
         self.views = 0
+        self.now = 0.0
 
         @app.authorizer(name="gate", ttl_seconds=ttl_seconds)
         def gate(request: Any) -> Any:
@@ -39,10 +46,21 @@ class Site:
             request: Any = app.current_request
             return request.context["authorizer"]
 
-        self.routes = HttpRoutes(app, Config(chalice_stage="local"))
+        @app.route("/orders/{number}", methods=["PUT"], authorizer=gate)
+        def order(number: str) -> Any:
+            self.views += 1
+            request: Any = app.current_request
+            return request.stage_vars
+
+        self.routes = HttpRoutes(
+            app, Config(chalice_stage="local"), None, variables, clock=lambda: self.now
+        )
 
     def get(self, query: str = "", *headers: tuple[str, str]) -> tuple[int, Any]:
-        response = self.routes.respond(HttpRequest("GET", f"/orders{query}", headers, b""))
+        return self.send("GET", f"/orders{query}", *headers)
+
+    def send(self, method: str, target: str, *headers: tuple[str, str]) -> tuple[int, Any]:
+        response = self.routes.respond(HttpRequest(method, target, headers, b""))
         return response.status, json.loads(response.body)
 
 
@@ -53,23 +71,60 @@ def allow(request: WholeRequest, effect: str = "Allow") -> Any:
         "Resource": request.method_arn,
     }
     policy = {"Version": "2012-10-17", "Statement": [statement]}
-    return {"principalId": "alice", "policyDocument": policy, "context": {"shownBy": "test"}}
+    context = {"shownBy": "test", "attempts": 2, "isNew": True}
+    return {"principalId": "alice", "policyDocument": policy, "context": context}
 
 
+ANYTHING = {"Statement": {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "*"}}
 HEADER = ("HeaderAuth1", "headerValue1")
 QUERY = "?QueryString1=queryValue1"
 
 
-def test_the_authorizer_sees_the_request_and_the_view_what_it_said() -> None:
-    site = Site()
-    status, body = site.get(QUERY, HEADER)
-    assert (status, body) == (200, {"shownBy": "test", "principalId": "alice"})
+def test_the_view_gets_what_the_authorizer_said_as_texts() -> None:
+    said = {"shownBy": "test", "attempts": "2", "isNew": "true", "principalId": "alice"}
+    assert Site().get(QUERY, HEADER) == (200, said)
+
+
+def test_the_authorizer_sees_the_request_as_aws_documents_it() -> None:
+    site = Site(variables={"StageVar1": "stageValue1"})
+    target = "/orders/7?QueryString1=a&QueryString1=queryValue1"
+    lines = [("HeaderAuth1", "x"), ("Accept", "*/*"), ("headerauth1", "headerValue1")]
+    assert site.send("PUT", target, *lines) == (200, {"StageVar1": "stageValue1"})
     (request,) = site.asked
-    assert request.event["type"] == "REQUEST"
-    assert request.event["headers"]["headerauth1"] == "headerValue1"
-    assert request.event["multiValueQueryStringParameters"] == {"QueryString1": ["queryValue1"]}
+    event = dict(request.event)
+    context = event.pop("requestContext")
+    assert request.method_arn == event.pop("methodArn")
+    assert request.method_arn.endswith(f":{context['apiId']}/{context['stage']}/PUT/orders/7")
     assert is_allowed(allow(request)["policyDocument"], request.method_arn, "192.0.2.7")
-    assert request.method_arn.endswith("/GET/orders")
+    assert event == {
+        "type": "REQUEST",
+        "resource": "/orders/{number}",
+        "path": "/orders/7",
+        "httpMethod": "PUT",
+        "headers": {"Accept": "*/*", "HeaderAuth1": "headerValue1"},
+        "multiValueHeaders": {"Accept": ["*/*"], "HeaderAuth1": ["x", "headerValue1"]},
+        "queryStringParameters": {"QueryString1": "queryValue1"},
+        "multiValueQueryStringParameters": {"QueryString1": ["a", "queryValue1"]},
+        "pathParameters": {"number": "7"},
+        "stageVariables": {"StageVar1": "stageValue1"},
+    }
+    assert context.pop("requestId")
+    assert context == {
+        "accountId": "123456789012",
+        "apiId": context["apiId"],
+        "stage": "api",
+        "httpMethod": "PUT",
+        "path": "/orders/7",
+        "resourcePath": "/orders/{number}",
+        "identity": {"sourceIp": "127.0.0.1"},
+    }
+
+
+def test_maps_are_empty_where_nothing_was_sent() -> None:
+    site = Site(())
+    site.get()
+    maps = ("headers", "queryStringParameters", "pathParameters", "stageVariables")
+    assert [site.asked[0].event[it] for it in maps] == [{}] * 4
 
 
 @pytest.mark.parametrize(
@@ -98,8 +153,86 @@ def test_where_nothing_is_kept_the_authorizer_is_asked_always(
     sources: Sequence[str], ttl_seconds: int | None
 ) -> None:
     site = Site(sources, ttl_seconds)
-    assert site.get()[0] == 200
+    assert [site.get()[0] for _ in range(2)] == [200, 200]
+    assert len(site.asked) == 2
+
+
+def test_an_answer_counts_for_its_time_and_not_longer() -> None:
+    site = Site(ttl_seconds=60)
+    for site.now in (0.0, 30.0, 59.9):
+        assert site.get(QUERY, HEADER)[0] == 200
+    assert (len(site.asked), site.views) == (1, 3)
+    site.now = 60.0  # what was asked meanwhile makes it no younger
+    assert site.get(QUERY, HEADER)[0] == 200
+    assert len(site.asked) == 2
+
+
+def test_where_no_time_is_said_an_answer_counts_five_minutes() -> None:
+    site = Site(ttl_seconds=None)
+    for site.now in (0.0, 299.0, 300.0):
+        site.get(QUERY, HEADER)
+    assert len(site.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        pytest.param(QUERY, [("HeaderAuth1", "other")], id="another header"),
+        pytest.param("?QueryString1=other", [HEADER], id="another query parameter"),
+        pytest.param(
+            "?QueryString1=headerValue1", [("HeaderAuth1", "queryValue1")], id="exchanged"
+        ),
+        pytest.param(f"{QUERY}&QueryString1=queryValue1", [HEADER], id="twice"),
+        pytest.param(QUERY, [("HeaderAuth1", "other"), HEADER], id="another one before it"),
+    ],
+)
+def test_an_answer_counts_for_the_values_that_were_shown_and_no_others(
+    query: str, headers: list[tuple[str, str]]
+) -> None:
+    site = Site()
+    for _ in range(2):
+        site.get(QUERY, HEADER)
     assert len(site.asked) == 1
+    site.get(query, *headers)
+    assert len(site.asked) == 2
+
+
+def test_what_is_no_identity_source_makes_no_difference_to_a_kept_answer() -> None:
+    site = Site()
+    site.get(QUERY, HEADER)
+    assert site.get(f"{QUERY}&page=2", ("headerauth1", "headerValue1"), ("A", "b"))[0] == 200
+    assert len(site.asked) == 1
+
+
+def test_a_kept_answer_is_held_against_each_route_that_is_asked_for() -> None:
+    """So an answer for one method alone shuts the others, as it does on AWS."""
+    site = Site()
+    assert site.get(QUERY, HEADER)[0] == 200
+    assert site.send("PUT", f"/orders/7{QUERY}", HEADER)[0] == 403
+    assert (len(site.asked), site.views) == (1, 1)
+
+
+def test_a_refusal_is_kept_too_and_no_fault_is() -> None:
+    site = Site()
+    site.answer = lambda request: allow(request, "Deny")
+    assert [site.get(QUERY, HEADER)[0] for _ in range(2)] == [403, 403]
+    assert len(site.asked) == 1
+    faulty = Site()
+    faulty.answer = lambda _: {"principalId": "alice"}
+    assert faulty.get(QUERY, HEADER)[0] == 500
+    faulty.answer = allow
+    assert faulty.get(QUERY, HEADER)[0] == 200
+
+
+def test_no_more_answers_are_kept_than_there_is_room_for() -> None:
+    site = Site(SOURCES[:1])
+    for number in range(MAX_ANSWERS + 1):
+        site.get("", ("HeaderAuth1", str(number)))
+    asked = len(site.asked)
+    site.get("", ("HeaderAuth1", str(MAX_ANSWERS)))
+    assert len(site.asked) == asked
+    site.get("", ("HeaderAuth1", "0"))  # the oldest
+    assert len(site.asked) == asked + 1
 
 
 def test_a_deny_is_403_and_the_view_is_not_called() -> None:
@@ -121,7 +254,17 @@ def test_a_raised_unauthorized_is_401_and_any_other_exception_500() -> None:
         assert site.views == 0
 
 
-@pytest.mark.parametrize("answer", [None, {}, {"principalId": "alice"}, "yes"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {},
+        {"principalId": "alice"},
+        "yes",
+        {"policyDocument": ANYTHING},
+        {"policyDocument": ANYTHING, "principalId": "alice", "context": {"list": []}},
+    ],
+)
 def test_an_answer_that_is_no_policy_is_500(answer: object) -> None:
     site = Site()
     site.answer = lambda _: answer
@@ -131,10 +274,17 @@ def test_an_answer_that_is_no_policy_is_500(answer: object) -> None:
 
 @pytest.mark.parametrize(
     ("source", "status"),
-    [("context.identity.sourceIp", 200), ("context.nothing.there", 401), ("stageVariables.A", 401)],
+    [
+        ("context.identity.sourceIp", 200),
+        ("context.nothing.there", 401),
+        ("stageVariables.A", 200),
+        ("stageVariables.B", 401),
+        ("stageVariables.a", 401),
+        ("stageVariables.empty", 401),
+    ],
 )
-def test_sources_may_be_of_the_context_too(source: str, status: int) -> None:
-    assert Site((source,)).get()[0] == status
+def test_sources_may_be_of_the_context_and_the_stage_too(source: str, status: int) -> None:
+    assert Site((source,), variables={"A": "1", "empty": ""}).get()[0] == status
 
 
 @pytest.mark.parametrize("source", ["route.request.header.A", "$request.header.A", "header.A", ""])
