@@ -3,7 +3,8 @@ PORT ?= 8000
 STAGE ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Python compiles what it imports; compiling all there is takes as long as installing it.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes
 UV ?= uv
 LOCK = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet
 

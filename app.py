@@ -233,6 +233,7 @@ def create_ticket() -> Response:
     settings, services = bootstrap.settings(), bootstrap.services()
 
     def issue_ticket(call: Call) -> Answer:
+        call.only_parameters(())
         if "ticket" not in settings.authenticators:
             raise not_found("This stage gives out no tickets.")
         origin = call.headers.get("origin")

@@ -5,12 +5,11 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-r
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.http_answers import MESSAGES, STATUSES, error_body
+from chalicelib.http_answers import Answer, plain_answer
 
-_CODES: Mapping[str, str] = {
+_CODES = {
     "UNAUTHORIZED": "unauthorized",
     "ACCESS_DENIED": "forbidden",
     # A path or method that is not there; with a bearer token, AWS takes that for a bad signature.
@@ -29,18 +28,30 @@ _DEFAULTS = {"DEFAULT_4XX": "bad_request", "DEFAULT_5XX": "internal_error"}
 
 def gateway_responses(allow_origin: str | None) -> dict[str, Any]:
     """Return them as the OpenAPI extension of API Gateway has them."""
-    headers = {} if allow_origin is None else {"Access-Control-Allow-Origin": allow_origin}
-    parameters = {f"gatewayresponse.header.{name}": f"'{it}'" for name, it in headers.items()}
-    fixed = {
-        kind: {**_response(code, parameters), "statusCode": str(STATUSES[code])}
-        for kind, code in _CODES.items()
+    responses = {
+        kind: _response(plain_answer(code), allow_origin)
+        for kind, code in (_CODES | _DEFAULTS).items()
     }
-    return fixed | {kind: _response(code, parameters) for kind, code in _DEFAULTS.items()}
+    for kind, code in _CODES.items():
+        responses[kind]["statusCode"] = str(plain_answer(code).status)
+    return responses
 
 
-def _response(code: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-    body = json.dumps(error_body(code, MESSAGES[code]))
+def _response(answer: Answer, allow_origin: str | None) -> dict[str, Any]:
+    headers = {**answer.headers, **_for_pages(answer, allow_origin)}
     return {
-        "responseParameters": dict(parameters),
-        "responseTemplates": {"application/json": body},
+        "responseParameters": {
+            f"gatewayresponse.header.{name}": f"'{value}'" for name, value in headers.items()
+        },
+        "responseTemplates": {"application/json": json.dumps(answer.body)},
     }
+
+
+def _for_pages(answer: Answer, allow_origin: str | None) -> dict[str, str]:
+    """Let pages of other origins read the answer, and when to ask again."""
+    if allow_origin is None:
+        return {}
+    allowed = {"Access-Control-Allow-Origin": allow_origin}
+    if "Retry-After" in answer.headers:
+        allowed["Access-Control-Expose-Headers"] = "Retry-After"
+    return allowed

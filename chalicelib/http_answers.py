@@ -61,6 +61,13 @@ RETRY_SECONDS: Mapping[str, int] = MappingProxyType(
 )
 """After which it makes sense to ask once more."""
 
+CHALLENGE = "Bearer"
+"""What RFC 9110 (11.6.1) wants beside a 401.
+
+API Gateway renames the header of a function's answer, not that of its own:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+"""
+
 MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         "bad_request": "The request is not valid.",
@@ -104,6 +111,8 @@ def error_answer(code: str, message: str) -> Answer:
     headers = {"Cache-Control": "no-store"}
     if code in RETRY_SECONDS:
         headers["Retry-After"] = str(RETRY_SECONDS[code])
+    if code == "unauthorized":
+        headers["WWW-Authenticate"] = CHALLENGE
     return Answer(STATUSES[code], error_body(code, message), headers, code)
 
 

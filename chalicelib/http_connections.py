@@ -162,6 +162,8 @@ def _connection_id(call: Call) -> str:
         Audience.parse(f"connection:{connection_id}")
     except ValueError:
         raise _no_connection() from None
+    if "/" in connection_id:  # no id of AWS's has one; the management API knows no such path
+        raise _no_connection()
     return connection_id
 
 

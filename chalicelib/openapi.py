@@ -3,14 +3,15 @@
 Only who asks for it pays for it: nothing imports this module before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from chalicelib import __version__
 from chalicelib.connection_pages import MAX_CURSOR
-from chalicelib.http_answers import STATUSES
+from chalicelib.http_answers import CHALLENGE, RETRY_SECONDS, STATUSES
 from chalicelib.http_requests import DEFAULT_PAGE, MAX_PAGE
 from chalicelib.http_routes import ROUTE_SCOPES, route_name
-from chalicelib.openapi_schemas import AUDIENCE, KEY_ID, TEXT, Schema, schemas
+from chalicelib.openapi_examples import EXAMPLES
+from chalicelib.openapi_schemas import AUDIENCE, COUNT, KEY_ID, TEXT, Schema, schemas
 
 _BODY = (
     "bad_request",
@@ -45,7 +46,10 @@ def document(base_path: str) -> Schema:
         },
         "servers": [{"url": base_path or "/"}],
         "paths": _paths(),
-        "components": {"schemas": schemas(), "securitySchemes": {"bearer": _BEARER}},
+        "components": {
+            "schemas": {name: _shown(name, schema) for name, schema in schemas().items()},
+            "securitySchemes": {"bearer": _BEARER},
+        },
     }
 
 
@@ -74,7 +78,7 @@ def _paths() -> Schema:
             "post": _operation(
                 "POST", "/tickets", "Ask for a ticket, to open one connection with.",
                 {"200": ("Ticket", "Good once and for seconds.")},
-                ("not_found", "unsupported_media_type"),
+                ("not_found", "unknown_parameter", "unsupported_media_type"),
             )
         },
         "/messages": {
@@ -193,16 +197,18 @@ def _operation(
 ) -> Schema:
     scope = ROUTE_SCOPES.get(route_name(method, path))
     errors = (*codes, *_ALWAYS, *(_PROTECTED if scope else ()))
+    responses = {
+        **_errors(errors),
+        **{status: _content(name, text) for status, (name, text) in answers.items()},
+    }
     made: Schema = {
         "operationId": _operation_id(method, path),
         "summary": summary,
-        "responses": {
-            **_errors(errors),
-            **{status: _content(name, text) for status, (name, text) in answers.items()},
-        },
+        "security": [{"bearer": []}] if scope else [],
+        "responses": dict(sorted(responses.items())),
     }
     if scope:
-        made |= {"security": [{"bearer": []}], "description": f"Asks for the scope `{scope}`."}
+        made["description"] = f"Asks for the scope `{scope}`."
     if parameters:
         made["parameters"] = parameters
     if body:
@@ -226,9 +232,22 @@ def _errors(codes: tuple[str, ...]) -> Schema:
     for code in codes:
         by_status.setdefault(str(STATUSES[code]), []).append(code)
     return {
-        status: _content("Error", f"`{'`, `'.join(sorted(found))}`")
-        for status, found in sorted(by_status.items())
+        status: _content("Error", f"`{'`, `'.join(sorted(found))}`") | _headers(found)
+        for status, found in by_status.items()
     }
+
+
+def _headers(codes: Collection[str]) -> Schema:
+    headers: Schema = {}
+    if any(code in RETRY_SECONDS for code in codes):
+        headers["Retry-After"] = {"description": "In seconds.", "schema": COUNT}
+    if "unauthorized" in codes:
+        headers["WWW-Authenticate"] = {"schema": {"const": CHALLENGE}}
+    return {"headers": headers} if headers else {}
+
+
+def _shown(name: str, schema: Schema) -> Schema:
+    return {**schema, "examples": [EXAMPLES[name]]} if name in EXAMPLES else schema
 
 
 def _path(name: str) -> Schema:

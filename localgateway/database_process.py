@@ -72,6 +72,10 @@ class Engine:
             return json_response(400, {"__type": "UnknownOperationException"})
         return HttpResponse(status, tuple(headers.items()), body)
 
+    def too_large(self) -> HttpResponse:
+        """Refuse a request whose body is too long to be read."""
+        return json_response(413, {"__type": "RequestEntityTooLargeException"})
+
     async def upgrade(
         self, _request: HttpRequest, transport: asyncio.Transport, _rest: bytes
     ) -> None:

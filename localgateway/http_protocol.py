@@ -17,7 +17,6 @@ from localgateway.limits import Limits
 from localgateway.log import logger
 
 _BAD_REQUEST = json_response(400, {"message": "Bad Request"})
-_TOO_LARGE_BODY = json_response(413, {"message": "Request Too Long"})
 _TOO_LARGE_HEADERS = json_response(431, {"message": "Request headers are too large"})
 _INTERNAL_SERVER_ERROR = json_response(500, {"message": "Internal server error"})
 _KEEP_ALIVE_SECONDS = 75.0
@@ -41,6 +40,9 @@ class Host(Protocol):
 
     async def respond(self, request: HttpRequest) -> HttpResponse:
         """Answer a request that is no upgrade."""
+
+    def too_large(self) -> HttpResponse:
+        """Answer a request whose body is too long to be read."""
 
     async def upgrade(
         self, request: HttpRequest, transport: asyncio.Transport, rest: bytes
@@ -154,7 +156,7 @@ class HttpProtocol(asyncio.Protocol):
         elif head > self._limits.header_size:
             self._refuse(_TOO_LARGE_HEADERS)
         elif self._announced() > self._limits.request_body_size:
-            self._refuse(_TOO_LARGE_BODY)
+            self._refuse(self._server.too_large())
         elif self._expects_continue():
             if self._answering:
                 self._afterwards = self._continue
@@ -164,7 +166,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, up to the limit."""
         if len(self._body) + len(body) > self._limits.request_body_size:
-            self._refuse(_TOO_LARGE_BODY)
+            self._refuse(self._server.too_large())
         elif not self._refused:
             self._body += body
 

@@ -70,6 +70,10 @@ class HttpRoutes:
         """Answer for a view that takes too long."""
         return self._responses.respond("INTEGRATION_TIMEOUT", 504, "Endpoint request timed out")
 
+    def too_large(self) -> HttpResponse:
+        """Answer for a body that no view is given."""
+        return self._responses.respond("REQUEST_TOO_LARGE", 413, "Request Too Long")
+
     def _refusal(self, refusal: LocalGatewayException) -> HttpResponse:
         if refusal.headers.get("x-amzn-ErrorType") == "AccessDeniedException":
             message = "User is not authorized to access this resource"

@@ -129,6 +129,13 @@ class Server:
         except TimeoutError:
             return routes.timed_out()
 
+    def too_large(self) -> HttpResponse:
+        """Answer a request whose body is too long to be read."""
+        routes = self._http_routes
+        if routes is None:
+            return json_response(413, {"message": "Request Too Long"})
+        return routes.too_large()
+
     async def upgrade(
         self, request: HttpRequest, transport: asyncio.Transport, rest: bytes
     ) -> None:

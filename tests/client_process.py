@@ -42,13 +42,14 @@ def run(
     stdin: str | bytes = "",
     cwd: Path = ROOT,
     variables: Mapping[str, str] | None = None,
+    path: str = str(ROOT),
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end, all of it piped."""
     data = stdin if isinstance(stdin, bytes) else stdin.encode()
     done = subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
-        env={**environment(**(variables or {})), "PYTHONPATH": str(ROOT)},
+        env={**environment(**(variables or {})), "PYTHONPATH": path},
         input=data,
         capture_output=True,
         timeout=60,
@@ -184,6 +185,15 @@ class TerminalClient:
             self._read(0.05)
         self._read(0.2)
         return self.process.returncode
+
+    def put_back(self) -> None:
+        """Set the terminal as it was in the beginning."""
+        termios.tcsetattr(self._slave, termios.TCSANOW, self.before)
+
+    @property
+    def takes_single_keys(self) -> bool:
+        """Return whether keys arrive without a line's end."""
+        return not termios.tcgetattr(self._slave)[3] & termios.ICANON
 
     def settings(self) -> list[object]:
         """Return how the terminal is set now."""

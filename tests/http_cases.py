@@ -77,6 +77,7 @@ CASES = {
     "health": Case("GET", "/health", 200, headers={}),
     "the document": Case("GET", "/openapi.json", 200, headers={}),
     "no tickets in this stage": Case("POST", "/tickets", 404, "not_found"),
+    "a ticket of a query string": Case("POST", "/tickets?a=b", 400, "unknown_parameter"),
     "a message": Case("POST", "/messages", 200, body=send()),
     "a message with an id": Case("POST", "/messages", 200, body=send(id="a")),
     "to a channel": Case("POST", "/messages", 200, body=send(to="channel:news")),
@@ -120,6 +121,7 @@ CASES = {
     "a batch too large": Case(
         "POST", "/messages/batch", 400, "invalid_field", {"messages": [send()] * 26}
     ),
+    "a batch too long": Case("POST", "/messages/batch", 413, "body_too_long", b"a" * 1_048_577),
     "another field beside": Case(
         "POST", "/messages/batch", 400, "unknown_field", {"messages": [send()], "to": "everyone"}
     ),
@@ -139,9 +141,27 @@ CASES = {
     "another parameter": page("shard=1", code="unknown_parameter"),
     "a connection that is none": Case("GET", f"/connections/{NOBODY}", 404, "not_found"),
     "a connection there cannot be": Case("GET", "/connections/a%23b", 404, "not_found"),
+    "a connection of two names": Case("GET", "/connections/a%2Fb", 404, "not_found"),
+    "two names to close": Case("DELETE", "/connections/%2F", 404, "not_found"),
     "an id that is no UTF-8": Case("GET", "/connections/%ff", 404, "not_found"),
     "nobody to close": Case("DELETE", f"/connections/{NOBODY}", 404, "not_found"),
     "nobody of a principal": Case("DELETE", "/principals/nobody%20here/connections", 200),
+    "nobody of a principal with a slash": Case("DELETE", "/principals/a%2Fb/connections", 200),
+    "a job of two names": Case("GET", "/jobs/a%2Fb", 404, "not_found"),
+    "a principal let in": Case("POST", "/principals/allow", 200, body={"principal": "mall/ory"}),
+    "nobody to keep out": Case("POST", "/principals/revoke", 400, "missing_field", {}),
+    "more than who": Case(
+        "POST", "/principals/revoke", 400, "unknown_field", {"principal": "a", "why": "b"}
+    ),
+    "a principal that is none": Case(
+        "POST", "/principals/revoke", 400, "invalid_field", {"principal": ["a"]}
+    ),
+    "a principal too long": Case(
+        "POST", "/principals/allow", 413, "body_too_long", {"principal": "a" * 8192}
+    ),
+    "a principal in the query": Case(
+        "POST", "/principals/revoke?principal=a", 400, "unknown_parameter", {"principal": "a"}
+    ),
     "a key to be made": Case("POST", "/keys", 201, body=key()),
     "a key with an end": Case("POST", "/keys", 201, body=key(days=3650)),
     "a key of another alphabet": Case("POST", "/keys", 201, body=key(principal="zo\u00eb | 7")),

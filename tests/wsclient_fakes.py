@@ -6,7 +6,7 @@ import http.server
 import json
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -112,22 +112,36 @@ class ScriptedWebSocketServer:
 
 
 class TicketServer:
-    """Answers ``POST …/tickets`` on 127.0.0.1, the n-th with ``ticket-n``; remembers requests."""
+    """Answers requests on 127.0.0.1, the n-th with ``ticket-n``; remembers them.
 
-    def __init__(self, status: int = 200, body: bytes | None = None, location: str = "") -> None:
+    Or all with ``body``, or one after the other with ``bodies``.
+    """
+
+    def __init__(
+        self,
+        status: int = 200,
+        body: bytes | None = None,
+        location: str = "",
+        bodies: Sequence[bytes] = (),
+    ) -> None:
         self.requests: list[tuple[str, str | None]] = []
         requests = self.requests
+        scripted = list(bodies)
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                self.rfile.read(int(self.headers["Content-Length"] or 0))
                 requests.append((self.path, self.headers["Authorization"]))
                 answer = json.dumps({"ticket": f"ticket-{len(requests)}", "expiresIn": 30}).encode()
                 self.send_response(status)
                 if location:
                     self.send_header("Location", location)
                 self.end_headers()
+                if scripted:
+                    answer = scripted.pop(0)
                 self.wfile.write(answer if body is None else body)
+
+            do_GET = do_DELETE = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -17,7 +17,7 @@ from wsclient.progress import counted
 POLL_SECONDS = 1.0
 
 
-@click.group()
+@click.group(short_help="Do what operators do, over the HTTP API.")
 def admin() -> None:
     """Do what operators do, over the HTTP API; the token needs the scope admin.
 
@@ -48,7 +48,7 @@ def show_connection(environ: Environ, /, connection_id: str, **options: Any) -> 
     show(open_api(environ, **options).connection(connection_id))
 
 
-@admin.command("disconnect")
+@admin.command("disconnect", short_help="Close a connection, or all of a principal.")
 @click.argument("connection_id", required=False)
 @click.option("--principal", metavar="ID", help="Close all connections of this principal.")
 @http_options
@@ -131,4 +131,6 @@ def _wait(api: HttpApi, job_id: str) -> None:
         if sys.stderr.isatty():
             click.echo(f"\rsent to {answer['delivery']['targeted']} so far", err=True, nl=False)
         time.sleep(POLL_SECONDS)
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", err=True, nl=False)
     show(answer)

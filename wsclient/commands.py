@@ -17,7 +17,7 @@ import click
 from wsclient import sending
 from wsclient.admin_commands import admin
 from wsclient.chat import Chat
-from wsclient.errors import ClientError, ExitCode, OutputGone, WrongInput
+from wsclient.errors import ClientError, ExitCode, OutputFailed, OutputGone, WrongInput
 from wsclient.listening import listen as listen_to
 from wsclient.options import (
     Options,
@@ -34,11 +34,12 @@ from wsclient.terminal import Terminal
 from wsclient.words import printable
 
 Environ = Mapping[str, str]
-_SETTINGS: Any = {"max_content_width": 100}
+_SETTINGS: Any = {"max_content_width": 100, "help_option_names": ["-h", "--help"]}
 
 
 def run(arguments: Sequence[str], environ: Environ) -> int:
     """Carry out a command line; return the exit code."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -53,12 +54,22 @@ def run(arguments: Sequence[str], environ: Environ) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except OutputGone as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return error.exit_code
     except ClientError as error:
-        _notice(str(error))
+        if isinstance(error, (OutputGone, OutputFailed)):  # or Python fails as it flushes
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, OutputGone):
+            _notice(str(error))
         return error.exit_code
+
+
+def _open_what_is_closed() -> None:
+    """Have all three standard streams: what a shell has closed (``>&-``) is as ``/dev/null``.
+
+    A connection would else take the free descriptor, and be written to.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 _HELP = """Use a WebSocket API from the command line, as a client does.
@@ -72,6 +83,13 @@ Exit codes:
   1  answered with an error    5  closed by the server, or lost
   2  wrong usage               6  no answer in time
   3  refused: 401 or 403       130  Ctrl-C
+
+\b
+Examples:
+  python -m wsclient chat --ask-token
+  python -m wsclient send "it is me" --to channel:news --token-file token.txt
+  tail -f app.log | python -m wsclient send
+  python -m wsclient listen --join news --count 1 | jq .message
 """
 
 
@@ -80,7 +98,7 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-@cli.command(context_settings=_SETTINGS)
+@cli.command(context_settings=_SETTINGS, short_help="Talk on a terminal.")
 @click.argument("arguments", metavar="[URL]", nargs=-1)
 @audience_option
 @join_option
@@ -111,7 +129,9 @@ def chat(
         Chat(session, terminal, printer, audience).run(keyboard)
 
 
-@cli.command(context_settings=_SETTINGS)
+@cli.command(
+    context_settings=_SETTINGS, short_help="Send a message, or piped lines, and print the answers."
+)
 @click.argument("arguments", metavar="[URL] [MESSAGE]", nargs=-1)
 @audience_option
 @join_option
@@ -140,7 +160,7 @@ def send(
         return _send_input(session, audience, printer)
 
 
-@cli.command(context_settings=_SETTINGS)
+@cli.command(context_settings=_SETTINGS, short_help="Print frames as they come.")
 @click.argument("arguments", metavar="[URL]", nargs=-1)
 @join_option
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N frames.")
@@ -169,7 +189,7 @@ def listen(
     )
 
 
-@cli.command(context_settings=_SETTINGS)
+@cli.command(context_settings=_SETTINGS, short_help="Join channels and listen.")
 @click.argument("arguments", metavar="[URL] CHANNEL...", nargs=-1)
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N frames.")
 @click.option("--for", "seconds", metavar="SECONDS", type=click.FloatRange(min=0))
@@ -265,6 +285,8 @@ def _url_and_message(arguments: tuple[str, ...]) -> tuple[str | None, str | None
     has_url = bool(arguments) and is_url(arguments[0])
     url = arguments[0] if has_url else None
     messages = arguments[1:] if has_url else arguments
+    if messages and messages[0].startswith(("http://", "https://")) and len(messages) > 1:
+        check_url(messages[0])  # says how one is written
     if len(messages) > 1:
         raise WrongInput("a message of several words goes in quotes")
     if messages and messages[0] != "-":

@@ -15,6 +15,7 @@ from websocket import ABNF
 
 from wsclient import words
 from wsclient.errors import CannotConnect, ClientError, Closed, Refused, WrongInput
+from wsclient.stages import LOCAL_URL
 from wsclient.target import Target
 
 FRAME_SIZE = 32 * 1024
@@ -28,12 +29,15 @@ _HUNG_UP = (
     BrokenPipeError,
 )
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-    ((ssl.SSLError,), "it does not speak TLS, or no version that is safe. Is it ws:// instead?"),
-    ((websocket.WebSocketAddressException,), "there is no such host."),
+    (
+        (ssl.SSLError,),
+        "it does not speak TLS, or no version that is safe. Is it {scheme}:// instead?",
+    ),
+    ((websocket.WebSocketAddressException, socket.gaierror), "there is no such host."),
     ((websocket.WebSocketTimeoutException, TimeoutError), "it did not answer in time."),
     ((websocket.WebSocketProxyException,), "the proxy does not let it through."),
     ((ConnectionRefusedError,), "nothing listens there."),
-    (_HUNG_UP, "it hung up during the handshake. Is it wss:// instead?"),
+    (_HUNG_UP, "it hung up during the handshake. Is it {scheme}s:// instead?"),
 )
 
 
@@ -165,19 +169,27 @@ def _refusal(client: _Socket, error: Exception, target: Target) -> ClientError:
     if status is not None:
         text = words.refusal(int(status))
         return Refused(text) if status in {401, 403} else CannotConnect(text)
-    return CannotConnect(f"cannot connect to {target.shown}: {_failure(error)}")
+    hint = ""
+    if isinstance(error, ConnectionRefusedError) and target.shown == LOCAL_URL:
+        hint = " `make run` serves it."
+    return CannotConnect(f"cannot connect to {target.shown}: {failure(error)}{hint}")
 
 
-def _failure(error: Exception) -> str:
-    """Say what went wrong below WebSocket; never in the library's words, which quote what came."""
+def failure(error: object, scheme: str = "ws") -> str:
+    """Say what went wrong below WebSocket or HTTP (``scheme``, in the clear).
+
+    Never in the library's words, which quote what came.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message}). See --ca-file."
     for kinds, text in _FAILURES:
         if isinstance(error, kinds):
-            return text
+            return text.format(scheme=scheme)
+    if str(error).startswith("Tunnel connection failed"):  # urllib's
+        return "the proxy does not let it through."
     if isinstance(error, OSError):
         return f"{words.printable(error.strerror or type(error).__name__)}."
-    return "what answers is no WebSocket server."
+    return f"what answers is no {'WebSocket' if scheme == 'ws' else 'HTTP'} server."
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext | None:

@@ -7,6 +7,7 @@
     * CannotConnect    no connection: unreachable, no TLS, any other status     4
     * Closed           the server ended the connection, or it was lost          5
     * NoAnswer         nothing came in time                                     6
+    * OutputFailed     what is printed cannot be written                       74
     * OutputGone       the reader of the output has gone                      141
 """
 
@@ -25,6 +26,8 @@ class ExitCode(IntEnum):
     CANNOT_CONNECT = 4
     CLOSED = 5
     NO_ANSWER = 6
+    OUTPUT_FAILED = 74
+    """As on a full disk: EX_IOERR of sysexits.h."""
     INTERRUPTED = 130
     """128 and the number of the signal, as shells count: Ctrl-C."""
     BROKEN_PIPE = 141
@@ -80,6 +83,12 @@ class NoAnswer(ClientError):
     """The server may have done what was asked, or not."""
 
     exit_code = ExitCode.NO_ANSWER
+
+
+class OutputFailed(ClientError):
+    """Told apart from the server's errors: it may have done what was asked."""
+
+    exit_code = ExitCode.OUTPUT_FAILED
 
 
 class OutputGone(ClientError):

@@ -12,6 +12,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from wsclient.connection import failure
 from wsclient.errors import CannotConnect, NoAnswer, Refused, RequestFailed, WrongInput
 from wsclient.target import is_loopback
 from wsclient.tickets import NoRedirect
@@ -113,10 +114,13 @@ class HttpApi:
                 return _object(response.read(_LONGEST))
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(error.code, error.read(_LONGEST)) from None
+                refusal = _refusal(error.code, error.read(_LONGEST))
+            if error.code == 401 and self.token is None:
+                raise Refused(f"{refusal} See --token-file and --ask-token.") from None
+            raise refusal from None
         except urllib.error.URLError as error:
-            text = printable(str(error.reason)) or type(error.reason).__name__
-            raise CannotConnect(f"no answer from {self.url}: {text}.") from None
+            text = failure(error.reason, "http")
+            raise CannotConnect(f"cannot connect to {self.url}: {text}") from None
         except (OSError, HTTPException):
             raise NoAnswer(f"{self.url} did not answer. It may have done what was asked.") from None
 

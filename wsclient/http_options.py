@@ -11,10 +11,10 @@ import click
 from wsclient import stages, target
 from wsclient.connection import trust
 from wsclient.credentials import TOKEN_VARIABLE, TokenSource
-from wsclient.errors import OutputGone, WrongInput
+from wsclient.errors import WrongInput
 from wsclient.http_api import HttpApi, check_http_url
 from wsclient.options import ask_for_token
-from wsclient.printing import json_line
+from wsclient.printing import json_line, output
 
 URL_VARIABLE = "WSCLIENT_HTTP_URL"
 
@@ -52,16 +52,14 @@ def http_options(command: Command) -> Command:
 
 
 def show(answer: Mapping[str, Any]) -> None:
-    """Print an answer as a line of JSON; raises OutputGone."""
+    """Print an answer as a line of JSON; raises as ``show_text``."""
     show_text(json_line(dict(answer)))
 
 
 def show_text(text: str) -> None:
-    """Print a line; raises OutputGone."""
-    try:
+    """Print a line; raises OutputGone or OutputFailed."""
+    with output():
         click.echo(text)
-    except BrokenPipeError:
-        raise OutputGone("the reader of the output has gone") from None
 
 
 def open_api(

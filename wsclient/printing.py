@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
 import click
 
-from wsclient.errors import OutputGone
+from wsclient.errors import OutputFailed, OutputGone
 from wsclient.protocol import Frame, error_of, is_error
 from wsclient.words import closing, printable
 
 _OUTCOMES = ("gone", "expired", "slow", "failed", "deferred")
+
+
+@contextmanager
+def output() -> Iterator[None]:
+    """Name what goes wrong while something is written: raises OutputGone or OutputFailed."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise OutputGone("the reader of the output has gone") from None
+    except OSError as error:
+        raise OutputFailed(f"the output cannot be written: {error.strerror}.") from None
 
 
 def json_line(frame: Frame) -> str:
@@ -93,9 +105,7 @@ class Printer:
         return text if self.colour else click.unstyle(text)
 
     def show(self, frame: Frame) -> None:
-        """Write a frame, at once; raises OutputGone."""
-        try:
+        """Write a frame, at once; raises as ``output``."""
+        with output():
             self.stream.write(self.line(frame) + "\n")
             self.stream.flush()
-        except BrokenPipeError:
-            raise OutputGone("the reader of the output has gone") from None

@@ -10,9 +10,9 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from wsclient.connection import failure
 from wsclient.errors import CannotConnect, Refused, WrongInput
 from wsclient.target import is_loopback
-from wsclient.words import printable
 
 PARAMETER = "ticket"
 _LONGEST = 64 * 1024
@@ -61,9 +61,8 @@ def fetch_ticket(url: str, token: str, *, timeout: float, context: ssl.SSLContex
         error.close()
         raise _refusal(error.code) from None
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        text = printable(str(reason)) or type(reason).__name__
-        raise CannotConnect(f"no ticket from {url}: {text}.") from None
+        text = failure(getattr(error, "reason", error), "http")
+        raise CannotConnect(f"no ticket from {url}: {text}") from None
 
 
 def _ticket(body: bytes) -> str:

@@ -34,6 +34,37 @@ def test_an_operator_publishes_lists_and_disconnects(
     expect(operator.state).to_have_text("Connected")
 
 
+def test_who_has_left_by_himself_leaves_the_list_and_the_keyboard_keeps_its_place(
+    gateway: GatewayProcess, open_window: OpenWindow
+) -> None:
+    operator = open_window(gateway.http_url).get_in()
+    others = [open_window(gateway.http_url).get_in() for _ in range(2)]
+    for each in others:
+        each.join("passing")
+    page = operator.page
+    page.get_by_role("tab", name="Administration").click()
+    page.get_by_label("Audience", exact=True).fill("channel:passing")
+    page.get_by_role("button", name="List").click()
+    expect(page.locator("#connections > li")).to_have_count(2)
+    page.route(
+        "**/connections/*",
+        lambda route: route.fulfill(
+            status=404,
+            json={"error": {"code": "not_found", "message": "There is no such connection."}},
+        ),
+        times=1,
+    )
+    buttons = page.locator("#connections button")
+    buttons.first.press("Enter")
+    expect(page.locator("#connections > li")).to_have_count(1)
+    expect(page.locator("#listing-status")).to_have_class("problem")
+    expect(buttons.first).to_be_focused()
+    buttons.first.press("Enter")
+    expect(page.locator("#connections > li")).to_have_count(0)
+    expect(page.locator("#listing-status")).to_have_class("dim")
+    expect(page.get_by_label("Audience", exact=True)).to_be_focused()
+
+
 def test_long_lists_come_in_pages(gateway: GatewayProcess, open_window: OpenWindow) -> None:
     operator = open_window(gateway.http_url).get_in()
     clients = [gateway.connect(header={"token": "hello"}) for _ in range(60)]

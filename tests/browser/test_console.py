@@ -133,7 +133,6 @@ def test_a_client_that_is_kicked_says_so_and_does_not_come_back_by_itself(
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (4401, "your credential has expired (4401)"),
         (4403, "your access has been revoked (4403)"),
         (4429, "you have sent too much (4429)"),
         (4410, "an operator has ended it (4410)"),
@@ -152,6 +151,38 @@ def test_a_closing_frame_is_put_into_words(
     expect(window.state).to_have_text("Not connected")
 
 
+def test_an_expired_connection_comes_back_with_a_new_ticket_while_the_token_is_good(
+    gateway: GatewayProcess, open_window: OpenWindow
+) -> None:
+    window = open_window(gateway.http_url).get_in()
+    page, api, before = window.page, management_api(gateway), window.connection_id
+    frame = json.dumps({"type": "closing", "code": 4401, "reason": "expired"})
+    api.post_to_connection(ConnectionId=before, Data=frame)
+    api.delete_connection(ConnectionId=before)
+    expect(window.entries("event", "it has expired (4401)")).to_have_count(1)
+    expect(page.locator("#connection-id")).not_to_have_text(before)
+    expect(window.state).to_have_text("Connected")
+    page.route("**/tickets", lambda route: route.fulfill(status=401, json={}))
+    before = window.connection_id
+    api.post_to_connection(ConnectionId=before, Data=frame)
+    api.delete_connection(ConnectionId=before)
+    expect(page.locator("#notice")).to_contain_text("The token is not accepted (401)")
+    expect(window.state).to_have_text("Not connected")
+
+
+def test_a_network_that_comes_back_does_not_open_what_was_closed_on_purpose(
+    gateway: GatewayProcess, open_window: OpenWindow
+) -> None:
+    window = open_window(gateway.http_url).get_in()
+    window.page.get_by_role("button", name="Disconnect", exact=True).click()
+    expect(window.state).to_have_text("Not connected")
+    window.page.evaluate("dispatchEvent(new Event('offline'))")
+    expect(window.entries("event", "This machine is offline")).to_have_count(1)
+    window.page.evaluate("dispatchEvent(new Event('online'))")
+    window.page.wait_for_timeout(300)
+    expect(window.state).to_have_text("Not connected")
+
+
 def test_frames_the_protocol_does_not_know_do_no_harm(
     gateway: GatewayProcess, open_window: OpenWindow
 ) -> None:
@@ -160,15 +191,20 @@ def test_frames_the_protocol_does_not_know_do_no_harm(
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     frames = [
         "not JSON",
+        "null",
+        "[]",
         '{"type":"weather"}',
+        '{"type":"reply"}',
+        '{"type":"error"}',
+        '{"type":"message"}',
         '{"message":"Internal server error","connectionId":"a","requestId":"b"}',
         json.dumps({"type": "message", "from": markup, "to": "everyone", "message": markup}),
     ]
     for frame in frames:
         api.post_to_connection(ConnectionId=connection_id, Data=frame)
-    expect(window.entries("event", "unknown type")).to_have_count(2)
+    expect(window.entries("event", "unknown type")).to_have_count(4)
     expect(window.entries("error", "API Gateway")).to_contain_text("Internal server error")
-    expect(window.entries("message")).to_contain_text(markup)
+    expect(window.entries("message", markup)).to_have_count(1)
     assert window.page.locator("#log img").count() == 0
 
 
@@ -182,7 +218,7 @@ def test_after_a_restart_of_the_gateway_it_comes_back_to_the_same_channels(
         window.join("news")
         before = window.connection_id
         first.stop()
-        expect(window.state).to_have_text("Waiting to reconnect")
+        expect(window.state).to_have_text("Reconnecting…")
         expect(window.page.locator("#countdown")).to_have_text(re.compile(r"next attempt in \d+ s"))
         window.page.get_by_role("button", name="Stop").click()
         expect(window.state).to_have_text("Not connected")
@@ -301,7 +337,8 @@ def test_administration_says_in_words_what_a_stage_or_a_token_cannot(
     answers = [
         (404, {"error": {"code": "not_found", "message": "No such route."}}, "Not here (404)"),
         (403, {"message": "Missing Authentication Token"}, "this stage has no such route"),
-        (403, {"Message": "User is not authorized to access this resource"}, "A scope is missing"),
+        (403, {"Message": "User is not authorized to access this resource"}, "a scope is missing"),
+        (403, {"error": {"code": "forbidden", "message": "Not this."}}, "a scope is missing"),
         (401, {"message": "Unauthorized"}, "not accepted (401)"),
         (503, {"error": {"code": "unavailable", "message": "Later."}}, "cannot answer now (503)"),
     ]

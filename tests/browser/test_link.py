@@ -132,3 +132,95 @@ def test_what_is_unanswered_fails_when_the_line_breaks_and_is_not_sent_again(
     actions = [json.loads(event["body"])["action"] for event in deaf.events("message")]
     assert actions == ["sendmessage", "ping"]
     assert len(deaf.events("connect")) == 2
+
+
+def test_a_line_is_looked_at_when_the_network_has_changed(page: Page, serve: Serve) -> None:
+    deaf = serve(connect=accept, disconnect=accept, message=accept)
+    start(page, deaf.url)
+    page.evaluate("line.check()")
+    assert json.loads(deaf.wait_for("message")["body"])["action"] == "ping"
+    page.clock.fast_forward("00:06")
+    page.wait_for_function("told.at(-1).state === 'waiting'")
+    assert page.evaluate("line.check(); line.state") == "connecting", "it waits no longer"
+    page.wait_for_function("told.at(-1).state === 'open'")
+    page.evaluate("line.close(); line.check()")
+    assert states_of(page) == ["connecting", "open", "waiting", "connecting", "open", "closed"]
+
+
+@pytest.fixture
+def scripted(page: Page) -> Page:
+    """A link whose sockets do what the test says, and keep what is sent."""
+    page.evaluate(
+        """() => {
+            window.sockets = [];
+            window.WebSocket = class {
+                sent = [];
+                constructor() { sockets.push(this); }
+                send(text) { this.sent.push(text); }
+                close() {}
+            };
+            window.line = new Link(async () => 'ws://127.0.0.1:9/', () => 1);
+            line.addEventListener('state', ({ detail }) =>
+                told.push({ ...detail, at: Date.now() }));
+            line.addEventListener('frame', ({ detail }) => told.push({ state: 'frame', detail }));
+        }"""
+    )
+    page.evaluate("line.open()")
+    return page
+
+
+def wait_for_socket(page: Page, number: int) -> None:
+    page.clock.fast_forward("00:31")
+    page.wait_for_function(f"sockets.length === {number}")
+
+
+def test_a_line_is_pinged_once_however_often_it_was_opened(scripted: Page) -> None:
+    scripted.evaluate("sockets[0].onopen(); sockets[0].onclose({ code: 1006 })")
+    wait_for_socket(scripted, 2)
+    scripted.evaluate("sockets[1].onopen()")
+    scripted.clock.fast_forward("09:01")
+    assert scripted.evaluate("sockets.map(({ sent }) => sent.length)") == [0, 1]
+
+
+def test_a_line_that_held_for_a_while_starts_the_waits_anew(scripted: Page) -> None:
+    for number in range(4):
+        scripted.evaluate(f"sockets[{number}].onopen()")
+        if number == 3:
+            scripted.clock.fast_forward("00:11")
+        scripted.evaluate(f"sockets[{number}].onclose({{ code: 1006 }})")
+        wait_for_socket(scripted, number + 2)
+    waits = scripted.evaluate(
+        "told.filter((it) => it.state === 'waiting').map((it) => (it.retryAt - it.at) / 1000)"
+    )
+    assert [round(wait) for wait in waits] == [1, 2, 4, 1]
+
+
+def test_a_handshake_that_nobody_answers_is_given_up(scripted: Page) -> None:
+    assert states_of(scripted) == ["connecting"]
+    scripted.clock.fast_forward("00:16")
+    assert states_of(scripted) == ["connecting", "waiting"]
+
+
+def test_what_a_socket_says_after_it_was_left_is_not_told(scripted: Page) -> None:
+    scripted.evaluate(
+        """() => {
+            sockets[0].onopen();
+            sockets[0].onmessage({ data: '{"type": "weather"}' });
+            line.close();
+            sockets[0].onmessage({ data: '{"type": "weather"}' });
+            sockets[0].onclose({ code: 1000 });
+        }"""
+    )
+    assert states_of(scripted) == ["connecting", "open", "frame", "closed"]
+
+
+def test_what_is_not_answered_in_time_fails_and_the_line_stays_open(scripted: Page) -> None:
+    scripted.evaluate(
+        """() => {
+            sockets[0].onopen();
+            window.answer = line.request('whoami').catch(({ code }) => code);
+        }"""
+    )
+    scripted.clock.fast_forward("00:31")
+    assert scripted.evaluate("answer") == "no_answer"
+    assert states_of(scripted) == ["connecting", "open"]

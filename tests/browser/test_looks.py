@@ -55,6 +55,9 @@ CLIPPED = """
 """
 
 
+HEADER_HEIGHT = "document.querySelector('header').offsetHeight"
+
+
 def in_the_room(gateway: GatewayProcess, open_window: OpenWindow, **options: Any) -> Window:
     """Get in, and have one of everything in the stream."""
     window = open_window(gateway.http_url, **options).get_in()
@@ -113,14 +116,16 @@ def test_nothing_is_wider_than_a_small_phone(
     widths = "[document.documentElement.scrollWidth, innerWidth]"
     door = open_window(gateway.http_url, viewport=phone, has_touch=True)
     assert door.page.evaluate(widths) == [360, 360]
+    assert door.page.evaluate(HEADER_HEIGHT) < 60, "all of it stands in one row"
     window = in_the_room(gateway, open_window, viewport=phone, has_touch=True)
     assert window.page.evaluate(widths) == [360, 360]
     window.page.get_by_role("button", name="JSON").click()
     window.page.get_by_role("button", name="Disconnect").click()
     expect(window.page.locator("#notice")).to_be_visible()
-    window.page.locator("#state").evaluate("it => { it.textContent = 'Waiting to reconnect'; }")
+    window.page.locator("#state").evaluate("it => { it.textContent = 'Reconnecting…'; }")
     assert window.page.evaluate(widths) == [360, 360]
     assert window.page.evaluate(CLIPPED) == []
+    assert window.page.evaluate(HEADER_HEIGHT) < 60
     window.page.get_by_role("tab", name="Administration").click()
     assert window.page.evaluate(widths) == [360, 360]
     assert window.page.evaluate(CLIPPED) == []
@@ -149,3 +154,51 @@ def test_nothing_moves_for_those_who_want_it_so(
         page = open_window(gateway.http_url, reduced_motion=motion).page
         page.locator("#state").evaluate("it => { it.dataset.state = 'waiting'; }")
         assert page.evaluate(moving) == name
+
+
+def test_the_direction_of_a_text_is_its_own(
+    gateway: GatewayProcess, open_window: OpenWindow
+) -> None:
+    window = open_window(gateway.http_url).get_in()
+    window.send("\u05e9\u05dc\u05d5\u05dd, and English", to="everyone")
+    expect(window.entries("message")).to_have_count(1)
+    left_of_first, left_of_last = window.page.locator(".entry.message .text").evaluate(
+        """(it) => [0, it.textContent.length - 1].map((at) => {
+            const range = document.createRange();
+            range.setStart(it.firstChild, at);
+            range.setEnd(it.firstChild, at + 1);
+            return range.getBoundingClientRect().left;
+        })"""
+    )
+    assert left_of_first > left_of_last, "it is read from the right"
+
+
+def test_fields_and_buttons_are_large_enough_for_fingers(
+    gateway: GatewayProcess, open_window: OpenWindow
+) -> None:
+    phone = {"width": 360, "height": 740}
+    window = in_the_room(gateway, open_window, viewport=phone, has_touch=True, is_mobile=True)
+    sizes = window.page.evaluate(
+        """[...document.querySelectorAll('input:not([type=checkbox]), textarea')]
+            .filter((it) => it.checkVisibility())
+            .map((it) => parseFloat(getComputedStyle(it).fontSize))"""
+    )
+    assert min(sizes) >= 16, "iOS zooms into smaller ones"
+    heights = window.page.evaluate(
+        """[...document.querySelectorAll('button')].filter((it) => it.checkVisibility())
+            .map((it) => [it.offsetHeight, it.id || it.innerText])"""
+    )
+    assert [it for it in heights if it[0] < 30] == []
+
+
+def test_the_first_stop_of_the_keyboard_leads_to_the_content(
+    gateway: GatewayProcess, open_window: OpenWindow
+) -> None:
+    page = open_window(gateway.http_url).page
+    skip = page.get_by_role("link", name="Skip to the content")
+    assert page.locator("a, button, input").first.evaluate("it => it.className") == "skip"
+    skip.focus()
+    expect(skip).to_be_in_viewport()
+    skip.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Token")).to_be_focused()

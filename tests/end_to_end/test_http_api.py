@@ -146,7 +146,25 @@ def test_gateways_own_refusals_have_our_shape_and_can_be_read_by_pages(
             reply = case.ask(hosts[name])
             assert (reply.status, reply.code) == (case.status, code)
             assert reply.headers["access-control-allow-origin"] == "*"
+            challenge = reply.headers.get("www-authenticate")
+            assert challenge == ("Bearer" if case.status == 401 else None)
             assert "wrong" not in json.dumps(reply.body)
+
+
+def test_a_body_that_api_gateway_takes_from_nobody_is_refused_in_our_shape(
+    app: AppUnderTest,
+) -> None:
+    announced = {**BEARER, "Content-Type": "application/json", "Content-Length": "10485761"}
+    reply = OverTheNetwork(app.gateway.address).ask("POST", "/messages", None, announced)
+    assert (reply.status, reply.code) == (413, "body_too_long")
+    assert reply.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("name", ["the wrong method", "another type", "no JSON"])
+def test_any_error_can_be_read_by_pages_and_is_not_kept(host: Host, name: str) -> None:
+    headers = CASES[name].ask(host).headers
+    assert headers["access-control-allow-origin"] == "*"
+    assert headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("name", sorted({*HOSTS} - {"test_client"}))  # fails on any preflight

@@ -21,7 +21,7 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
-from tests.client_process import PipedClient, TerminalClient, environment, run
+from tests.client_process import COMMAND, PipedClient, TerminalClient, environment, run
 from tests.documents.commands import Command, commands
 from tests.end_to_end.conftest import Serve, accept
 from tests.gateway_process import ROOT, GatewayProcess
@@ -127,6 +127,7 @@ def test_headers_and_query_parameters_let_in(serve: Serve) -> None:
         pytest.param(["dance"], id="no such command"),
         pytest.param(["send", "--dance"], id="no such option"),
         pytest.param(["send", "two", "words"], id="two messages"),
+        pytest.param(["send", f"http://a/?{CANARY}", "x"], id="no WebSocket"),
         pytest.param(["send", "x", "--header", CANARY], id="no header"),
         pytest.param(["send", "x", "--query", CANARY], id="no query parameter"),
         pytest.param(["send", "x", "--token", f"{CANARY}\n"], id="no token"),
@@ -158,6 +159,8 @@ def test_help_is_exit_code_0_and_lists_the_exit_codes() -> None:
     done = run("--help")
     assert done.returncode == 0
     assert "  3  refused: 401 or 403" in done.stdout
+    assert "..." not in done.stdout.partition("Commands:")[2], "a summary is cut"
+    assert run("-h").stdout == done.stdout
     for command in ("chat", "send", "listen", "join"):
         assert run(command, "--help").returncode == 0
 
@@ -308,6 +311,46 @@ def test_a_reader_that_has_gone_is_exit_code_141(gateway: GatewayProcess) -> Non
         assert client.process.wait(15) == 141
         assert client.process.stderr is not None
         assert client.process.stderr.read() == ""
+
+
+def test_an_output_that_cannot_be_written_is_no_error_of_the_servers(
+    gateway: GatewayProcess,
+) -> None:
+    for arguments in (("send", gateway.url, "hi"), ("admin", "allow", "a", "--http")):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*COMMAND, *arguments, *(() if arguments[0] == "send" else (gateway.http_url,))],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env=environment(WSCLIENT_TOKEN="hello"),
+                check=False,
+            )
+        assert done.returncode == ExitCode.OUTPUT_FAILED
+        assert done.stderr == "wsclient: the output cannot be written: No space left on device.\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_is_as_good_as_none(gateway: GatewayProcess, closed: str) -> None:
+    command = f"{shlex.join([*COMMAND, 'send', gateway.url, 'hi'])} {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(WSCLIENT_TOKEN="hello"),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout == "") == (closed == ">&-")
+
+
+def test_ctrl_c_before_anything_was_imported_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = run("send", "hi", variables={}, cwd=tmp_path, path=path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 # Lines
@@ -639,7 +682,10 @@ def test_after_a_stop_the_chat_goes_on(gateway: GatewayProcess) -> None:
     with TerminalClient("chat", gateway.url, "--token", "hello") as client:
         client.wait_for("connected")
         client.process.send_signal(signal.SIGSTOP)
+        os.waitpid(client.process.pid, os.WUNTRACED)
+        client.put_back()  # as a shell does
         client.process.send_signal(signal.SIGCONT)
+        eventually(lambda: client.takes_single_keys)
         client.press("back\r")
         client.wait_for("client: back$")
         client.press("\x04")

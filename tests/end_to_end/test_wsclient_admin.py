@@ -17,6 +17,7 @@ from tests.client_process import run
 from tests.documents.commands import Command, commands
 from tests.gateway_process import ROOT, GatewayProcess
 from tests.http_hosts import OverTheNetwork
+from tests.wsclient_fakes import TicketServer
 from wsclient.errors import ExitCode
 
 
@@ -75,6 +76,27 @@ def test_connections_are_listed_shown_and_closed(gateway: GatewayProcess, client
         each.shutdown()
 
 
+def test_all_of_a_principal_are_closed_however_often_it_must_be_asked_for() -> None:
+    counts = {"principalId": "a", "closed": 2, "gone": 0, "failed": 0}
+    parts = [{**counts, "incomplete": True}, {**counts, "incomplete": True}, counts]
+    with TicketServer(bodies=[json.dumps(part).encode() for part in parts]) as server:
+        done = run("admin", "disconnect", "--principal", "a", "--http", server.url)
+    assert answers(done) == parts
+    stuck = {**counts, "closed": 0, "incomplete": True}
+    with TicketServer(body=json.dumps(stuck).encode()) as server:
+        done = run("admin", "disconnect", "--principal", "a", "--http", server.url)
+    assert answers(done) == [stuck]
+
+
+def test_a_job_is_waited_for() -> None:
+    job = {"jobId": "j", "to": "everyone", "deadline": 9, "delivery": {"targeted": 7}}
+    bodies = [json.dumps({**job, "done": is_done}).encode() for is_done in (False, True)]
+    with TicketServer(bodies=bodies) as server:
+        done = run("admin", "job", "j", "--wait", "--http", server.url)
+        assert len(server.requests) == 2
+    assert answers(done) == [{**job, "done": True}]
+
+
 def test_a_principal_is_kept_out_and_let_in_again(gateway: GatewayProcess) -> None:
     (revoked,) = answers(admin(gateway, "revoke", "mallory"))
     assert revoked["principal"] == "mallory"
@@ -101,6 +123,19 @@ def test_what_goes_wrong_has_an_exit_code_and_words(
     assert "Traceback" not in done.stderr
 
 
+def test_who_has_no_token_is_told_how_to_give_one(gateway: GatewayProcess) -> None:
+    done = run("admin", "connections", "--http", gateway.http_url)
+    assert done.returncode == ExitCode.REFUSED
+    assert "See --token-file" in done.stderr
+
+
+def test_a_server_without_tls_is_said(gateway: GatewayProcess) -> None:
+    https = gateway.http_url.replace("http:", "https:")
+    done = run("admin", "connections", "--http", https, "--token", "hello")
+    assert done.returncode == ExitCode.CANNOT_CONNECT
+    assert "it does not speak TLS, or no version that is safe. Is it http://" in done.stderr
+
+
 def test_a_wrong_token_is_refused_and_not_repeated(gateway: GatewayProcess) -> None:
     done = admin(gateway, "connections", token="canary-in-the-token")
     assert (done.returncode, "401: unauthorized" in done.stderr) == (ExitCode.REFUSED, True)
@@ -108,18 +143,20 @@ def test_a_wrong_token_is_refused_and_not_repeated(gateway: GatewayProcess) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "code"),
+    ("url", "code", "words"),
     [
-        ("http://127.0.0.1:1", ExitCode.CANNOT_CONNECT),
-        ("http://example.com/api", ExitCode.USAGE),
-        ("https://a:b@example.com", ExitCode.USAGE),
-        ("ftp://example.com", ExitCode.USAGE),
-        ("https://example.com/api?a=b", ExitCode.USAGE),
+        ("http://127.0.0.1:1", ExitCode.CANNOT_CONNECT, "nothing listens there."),
+        ("https://nowhere.invalid", ExitCode.CANNOT_CONNECT, "there is no such host."),
+        ("http://example.com/api", ExitCode.USAGE, "must be https"),
+        ("https://a:b@example.com", ExitCode.USAGE, "--token-file"),
+        ("ftp://example.com", ExitCode.USAGE, "is written https://"),
+        ("https://example.com/api?a=b", ExitCode.USAGE, "is written https://"),
     ],
 )
-def test_a_url_that_cannot_be_asked_is_said(url: str, code: ExitCode) -> None:
+def test_a_url_that_cannot_be_asked_is_said(url: str, code: ExitCode, words: str) -> None:
     done = run("admin", "connections", "--http", url, "--token", "canary")
     assert done.returncode == code
+    assert words in done.stderr
     assert "canary" not in done.stderr
 
 

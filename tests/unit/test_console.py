@@ -64,7 +64,9 @@ def test_the_policy_allows_the_scripts_and_styles_of_the_page_and_nothing_else()
         assert directives(served)[directive] == hashes
         assert len(texts) == 1
     assert directives(served)["default-src"] == ["'none'"]
-    assert directives(served)["frame-ancestors"] == ["'none'"]
+    for nothing in ("base-uri", "form-action", "frame-ancestors", "trusted-types"):
+        assert directives(served)[nothing] == ["'none'"]
+    assert directives(served)["require-trusted-types-for"] == ["'script'"]
     assert directives(served)["connect-src"] == ["'self'"]
     assert "unsafe" not in served.headers["Content-Security-Policy"]
 
@@ -96,3 +98,5 @@ def test_the_headers_are_those_of_a_page_that_is_given_a_credential() -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Cache-Control"] == "no-cache"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["X-Frame-Options"] == "DENY"

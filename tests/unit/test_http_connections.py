@@ -1,5 +1,7 @@
 """Ending connections: what is told first, and who may not be forgotten yet."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -130,10 +132,32 @@ def test_all_of_a_principal_are_closed_and_nobody_else(desk: Desk) -> None:
     assert "b" not in desk.api.posts
 
 
+def test_one_who_leaves_while_all_are_closed_is_gone_and_no_failure(desk: Desk) -> None:
+    class Forgetful(InMemoryConnectionRepository):
+        def get(self, connection_id: str, now: float) -> None:
+            return None
+
+    desk.operator = dataclasses.replace(desk.operator, connections=Forgetful())
+    desk.operator.connections.add(make_connection("a"))
+    desk.api.fail("a", ConnectionGone("a"))
+    told = desk.delete_all("alice")
+    assert (told["gone"], told["failed"]) == (1, 0)
+
+
 def test_what_there_is_no_time_for_is_said(desk: Desk) -> None:
     desk.add("a")
     assert desk.delete_all("alice", seconds=0)["incomplete"] is True
     assert desk.delete_all("alice")["closed"] == 1
+
+
+def test_a_part_of_the_time_is_left_for_what_has_begun(desk: Desk) -> None:
+    for number in range(20):
+        desk.add(f"a{number}", principal_id="alice")
+    seconds = itertools.count()
+    operator = dataclasses.replace(desk.operator, clock=lambda: float(next(seconds)))
+    call = Call("", path={"principal_id": "alice"}, seconds=10.0)
+    told = operator.delete_all(call).body
+    assert (told["closed"], told["incomplete"]) == (6, True)  # looked at the clock in each second
 
 
 def test_a_connection_only_one_of_the_two_knows(desk: Desk) -> None:

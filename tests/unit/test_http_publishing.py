@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -203,6 +203,15 @@ def test_a_batch_that_runs_out_of_time_says_what_was_not_sent(
     assert len(audiences.sent) == 3
 
 
+def test_nothing_of_a_batch_is_begun_in_the_last_half_second(
+    publisher: Publisher, audiences: Audiences
+) -> None:
+    audiences.seconds_each = 24.6  # of 25
+    results = publisher.post_batch(call({"messages": [HELLO, HELLO]})).body["results"]
+    assert results[1]["error"]["code"] == "out_of_time"
+    assert len(audiences.sent) == 1
+
+
 def test_one_of_a_batch_that_fails_does_not_stop_the_others(
     publisher: Publisher, audiences: Audiences
 ) -> None:
@@ -244,3 +253,14 @@ def test_a_job_says_how_far_it_is() -> None:
     answer: Answer = get_job(store, Call("GET/jobs/*", path={"job_id": "job-1"}))
     assert answer.body["delivery"]["targeted"] == 0
     assert (answer.body["done"], answer.body["to"]) == (False, "channel:news")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_job_with_a_name_too_long_for_the_table_is_not_looked_for() -> None:
+    class Table(InMemoryJobStore):
+        def report(self, job_id: str) -> NoReturn:
+            raise AssertionError("DynamoDB refuses keys of more than two kilobytes")
+
+    for job_id in ("", "a" * 3000):
+        with pytest.raises(ClientError, match="not_found"):
+            get_job(Table(), Call("GET/jobs/*", path={"job_id": job_id}))

@@ -5,7 +5,14 @@ import json
 import pytest
 
 from chalicelib.authorizers import Principal
-from chalicelib.errors import ClientError, ConfigurationError, Forbidden, Unauthorized
+from chalicelib.errors import (
+    ClientError,
+    ConfigurationError,
+    Forbidden,
+    LimitExceeded,
+    ServiceUnavailable,
+    Unauthorized,
+)
 from chalicelib.gateway_responses import gateway_responses
 from chalicelib.health import KEPT_SECONDS, TableHealth
 from chalicelib.http_answers import MESSAGES, RETRY_SECONDS, STATUSES, answer_to, error_answer
@@ -52,7 +59,18 @@ def test_every_error_has_one_shape(code: str) -> None:
     answer = error_answer(code, "Why.")
     assert answer.body == {"error": {"code": code, "message": "Why."}}
     assert ("Retry-After" in answer.headers) == (code in RETRY_SECONDS)
+    assert ("WWW-Authenticate" in answer.headers) == (code == "unauthorized")
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_whoever_may_ask_again_is_told_when() -> None:
+    passing = {code for code, status in STATUSES.items() if status in (409, 429, 503)}
+    assert passing - {"idempotency_key_reused"} == RETRY_SECONDS.keys()
+
+
+def test_an_account_over_its_quota_is_not_a_service_that_is_away() -> None:
+    assert answer_to(LimitExceeded("429")).status == 429
+    assert answer_to(ServiceUnavailable("503")).status == 503
 
 
 def test_a_fault_of_ours_is_nobody_elses_business() -> None:
@@ -68,10 +86,26 @@ def test_gateway_says_what_we_would() -> None:
         assert body["error"]["message"] == MESSAGES[code]
         assert response.get("statusCode", str(STATUSES[code])) == str(STATUSES[code])
         assert ("statusCode" in response) != kind.startswith("DEFAULT_")
-        assert response["responseParameters"] == {
-            "gatewayresponse.header.Access-Control-Allow-Origin": "'https://app.example.com'"
+        headers = {
+            name.removeprefix("gatewayresponse.header."): value.strip("'")
+            for name, value in response["responseParameters"].items()
         }
-    assert gateway_responses(None)["UNAUTHORIZED"]["responseParameters"] == {}
+        assert headers.pop("Access-Control-Allow-Origin") == "https://app.example.com"
+        exposed = headers.pop("Access-Control-Expose-Headers", None)
+        assert exposed == ("Retry-After" if "Retry-After" in headers else None)
+        assert headers == error_answer(code, "").headers
+
+
+def test_gateway_tells_who_has_no_credential_and_who_comes_too_fast_what_to_do() -> None:
+    responses = gateway_responses(None)
+    assert responses["UNAUTHORIZED"]["responseParameters"] == {
+        "gatewayresponse.header.Cache-Control": "'no-store'",
+        "gatewayresponse.header.WWW-Authenticate": "'Bearer'",
+    }
+    assert responses["THROTTLED"]["responseParameters"] == {
+        "gatewayresponse.header.Cache-Control": "'no-store'",
+        "gatewayresponse.header.Retry-After": "'1'",
+    }
 
 
 def test_health_looks_at_the_table_once_in_a_while() -> None:

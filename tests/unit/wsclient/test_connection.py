@@ -144,6 +144,15 @@ def test_where_nobody_is_says_so_without_the_query(
     assert "/api: " in str(caught.value)
 
 
+def test_who_has_started_nothing_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = no_listener()
+    monkeypatch.setattr("wsclient.connection.LOCAL_URL", url)
+    with pytest.raises(CannotConnect, match=r"nothing listens there\. `make run` serves it\."):
+        open_to(url)
+    with pytest.raises(CannotConnect, match=r"nothing listens there\.$"):
+        open_to(no_listener())
+
+
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
