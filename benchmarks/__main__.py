@@ -8,14 +8,14 @@ import json
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 import click
 
-from benchmarks import cold_start, report, server_process
+from benchmarks import cold_start, decisions, report, server_process
 from benchmarks.load import Figures
 from benchmarks.measures import MEASURES
 from benchmarks.parameters import Parameters
@@ -24,7 +24,12 @@ from benchmarks.server_process import Server
 from benchmarks.target import BenchmarkError, Target, say
 
 _SERVED = (*MEASURES, "start")
-_NAMES = (*_SERVED, "cold-start")
+# What this project's own functions cost, each in processes of its own.
+_FUNCTIONS: Mapping[str, Callable[[Parameters], dict[str, Any]]] = {
+    "cold-start": cold_start.measure,
+    "decision": decisions.measure,
+}
+_NAMES = (*_SERVED, *_FUNCTIONS)
 _CALIBRATED = ("connect", "echo", "broadcast")
 _DEFAULTS = Parameters()
 
@@ -61,8 +66,9 @@ def main(
     try:
         servers = _running(Target.parse(url, headers, pid)) if url else server_process.gateway
         names = only or (MEASURES if url else _SERVED if beside else _NAMES)
-        if "cold-start" in names and (url or beside):
-            raise BenchmarkError("cold-start measures this project's package and nothing beside it")
+        if not _FUNCTIONS.keys().isdisjoint(names) and (url or beside):
+            problem = "measure this project's functions and nothing beside them"
+            raise BenchmarkError(f"{' and '.join(_FUNCTIONS)} {problem}")
         result = {"machine": report.machine(), "parameters": asdict(parameters)}
         if calibrate:
             result["calibration"] = _measure(_CALIBRATED, server_process.echo_server, parameters)
@@ -102,9 +108,9 @@ def _measure_beside(names: Iterable[str], parameters: Parameters) -> dict[str, A
 def _repeated(
     name: str, servers: Servers, parameters: Parameters, *, reused: bool
 ) -> dict[str, Any]:
-    if name == "cold-start":
-        say("cold-start")
-        return cold_start.measure(parameters)
+    if name in _FUNCTIONS:
+        say(name)
+        return _FUNCTIONS[name](parameters)
     if name == "start":
         _once(name, servers, parameters)  # fills the caches: it is the second start that counts
     # Freed memory is used again, so a server that goes on running shows its growth only once.

@@ -25,9 +25,9 @@ class Call:
     route: str
     """Method and path, as in ROUTE_SCOPES."""
     principal: Principal | None = None
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     path: Mapping[str, str] = field(default_factory=dict)
     """Parameters as they stand in the URL, which is how REST APIs hand them over.
 

@@ -4,7 +4,7 @@ Pure, but for the connections, the broadcast, the clock and the randomness a Rou
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from chalicelib.actions import (
@@ -87,7 +87,8 @@ class IncomingMessage:
 
     sender: Sender
     route_key: str
-    body: str
+    body: str = field(repr=False)
+    """A frame of ``authenticate`` holds a credential."""
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "IncomingMessage":

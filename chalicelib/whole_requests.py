@@ -7,7 +7,7 @@ finds no request in it and lets nobody in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -16,7 +16,7 @@ class WholeRequest:
     """What the authorizer's function is called with."""
 
     method_arn: str
-    event: Mapping[str, Any]
+    event: Mapping[str, Any] = field(repr=False)
 
 
 def see_whole_requests(

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,20 @@ def signals_arrive() -> Iterator[None]:
     assert signal.pthread_sigmask(signal.SIG_SETMASK, ()) == set()
 
 
+class KeepingDatabase(EmbeddedDatabase):
+    """An engine that deletes nothing by itself.
+
+    It would each minute, by the clock on the wall, on which all has long ended that lives by the
+    clocks of tests.
+    """
+
+    def create_table(self, table: Mapping[str, Any], region: str = "us-east-1") -> None:
+        kept = {name: it for name, it in table.items() if name != "TimeToLiveSpecification"}
+        super().create_table(kept, region)
+
+
 @pytest.fixture(scope="session")
 def database(isolated_environment: None) -> Iterator[EmbeddedDatabase]:
     """One DynamoDB-compatible engine for the whole run; each test makes a table of its own."""
-    with EmbeddedDatabase.start() as database:
+    with KeepingDatabase.start() as database:
         yield database

@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.factories import NOW
+from tests.forged_claims import forged_claims
+from tests.forged_forms import forged_forms
 from tests.tokens import (
     AUDIENCE,
     ISSUER,
@@ -214,4 +216,6 @@ def forged_tokens() -> dict[str, str]:
         "claims after a mark of byte order": sign(b"\xef\xbb\xbf" + json_bytes(claims())),
         "an id that is a number": sign(claims(jti=7)),
         "bound to a key": sign(claims(cnf={"jkt": "abc"})),
+        **forged_forms(),
+        **forged_claims(),
     }

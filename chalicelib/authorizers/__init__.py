@@ -80,11 +80,14 @@ def issued_at(context: Mapping[str, Any]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizerRequest:
-    """What authenticators may look at; ``received_at`` is in seconds since the epoch."""
+    """What authenticators may look at; ``received_at`` is in seconds since the epoch.
 
-    headers: Values
-    query: Values
-    stage_variables: Values
+    Its repr shows none of it: credentials are among it.
+    """
+
+    headers: Values = field(repr=False)
+    query: Values = field(repr=False)
+    stage_variables: Values = field(repr=False)
     received_at: float
 
     @classmethod

@@ -6,7 +6,7 @@ https://www.rfc-editor.org/rfc/rfc8725
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.errors import ClientError, Unauthorized
@@ -33,9 +33,9 @@ class UnverifiedToken:
     key_id: str | None
     type: str | None
     """Lower case, without ``application/``."""
-    signing_input: bytes
-    signature: bytes
-    payload: bytes
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
 
     def claims(self) -> dict[str, Any]:
         """Read the payload; for tokens whose signature was found good. Raises Unauthorized."""

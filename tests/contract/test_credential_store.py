@@ -2,6 +2,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from typing import Any, NamedTuple
 
@@ -64,6 +65,13 @@ def test_a_ticket_is_taken_as_it_was_added_and_once(stores: Stores, origin: str 
     stores.tickets.add(DIGEST, ticket(origin))
     assert stores.tickets.take(DIGEST, NOW) == ticket(origin)
     assert stores.tickets.take(DIGEST, NOW) is None
+
+
+def test_a_ticket_says_when_its_credential_was_issued(stores: Stores) -> None:
+    """Revocation asks for it; who does not say it stays out."""
+    added = Ticket(replace(ALICE, issued_at=int(NOW) - 60, demonstration=False), None, int(NOW) + 9)
+    stores.tickets.add(DIGEST, added)
+    assert stores.tickets.take(DIGEST, NOW) == added
 
 
 def test_an_unknown_ticket_is_none(stores: Stores) -> None:

@@ -1,6 +1,7 @@
-"""Joining, leaving and removing at the same time: every order of their calls, on a real engine.
+"""Joining, leaving, removing and revoking at the same time: every order of their calls.
 
-Whatever the order, nobody stays a member of a channel who is no longer connected.
+On a real engine. Whatever the order, nobody stays a member of a channel who is no longer
+connected, and nothing of a principal lives that was revoked.
 """
 
 import threading
@@ -13,14 +14,20 @@ from typing import Any
 import pytest
 
 from chalicelib.api import connection_table
+from chalicelib.arrivals import Arrivals
 from chalicelib.aws import Credentials, SignedClient, Signer
 from chalicelib.backoff import Backoff
+from chalicelib.closing import Closer
 from chalicelib.connection_table import DynamoDBConnectionRepository
 from chalicelib.connections import REVOKED, Audience, implicit_audiences, members
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.errors import ConnectionGone
+from chalicelib.revocation import Revoker
+from chalicelib.revocation_table import DynamoDBRevocations
 from localgateway.database import EmbeddedDatabase
 from tests.factories import NOW, make_connection
+from tests.fakes import Clock, FakeManagementAPI
+from tests.stepped import Here
 
 CHANNEL = Audience("channel", "news")
 NAME = "abc="
@@ -208,3 +215,62 @@ def test_whoever_joins_beside_a_renewal_is_a_member_for_as_long_as_it_is_connect
     )
     assert ends(store, CHANNEL, *implicit_audiences("alice")) == [later] * 3
     assert store.channels(NAME) == [CHANNEL]
+
+
+def living(store: DynamoDBConnectionRepository) -> list[object]:
+    """Return what is left of alice that is not marked."""
+    audiences = (*implicit_audiences("alice"), CHANNEL)
+    found = [end for end in ends(store, *audiences) if end != REVOKED]
+    return [*found, *filter(None, [store.get(NAME, REVOKED)])]
+
+
+def revoker_of(store: DynamoDBConnectionRepository) -> Revoker:
+    """Return one to whom API Gateway says that the connection is not there yet."""
+    management_api = FakeManagementAPI()
+    management_api.fail(NAME, ConnectionGone(NAME))
+    clock = Clock(NOW)
+    closer = Closer(store, lambda *_: management_api, Here(), clock, clock, clock.sleep)
+    revocations = DynamoDBRevocations(store._dynamodb, store._table)
+    return Revoker(revocations, store, closer, clock)
+
+
+# Connecting: two writes, then the look. Revoking: a write, a look, and four calls of marking.
+# Whoever is refused then takes three calls to forget, beside the marking.
+_CONNECTING = [*orders("c", 3, "v", 6), *(f"ccvvc{rest}" for rest in orders("c", 3, "v", 4))]
+
+
+@pytest.mark.parametrize("order", _CONNECTING)
+def test_whoever_connects_beside_a_revocation_is_refused_or_marked(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    store.remove(NAME, "alice")
+    revoker = revoker_of(store)
+    arrivals = Arrivals(store, revoker.revocations, 0, lambda: NOW, lambda _: None)
+    young = make_connection(NAME, connected_at=int(NOW * 1000))
+    refused: list[object] = []
+    run(
+        dynamodb,
+        order,
+        c=lambda: refused.append(arrivals.admit(young)),
+        v=lambda: revoker.revoke("alice", 0),
+    )
+    assert living(store) == []
+    assert refused in (["revoked"], [None])
+    if refused == ["revoked"]:
+        assert count_items(store) == 1, "the revocation alone"
+
+
+@pytest.mark.parametrize("order", orders("j", 2, "v", 8))
+def test_whoever_joins_beside_a_revocation_is_in_no_channel_that_is_not_marked(
+    database: EmbeddedDatabase, dynamodb: SteppedDynamoDB, order: str
+) -> None:
+    store = store_of(database, dynamodb)
+    store.add(make_connection(NAME, connected_at=int(NOW * 1000)))
+    run(
+        dynamodb,
+        order,
+        j=lambda: store.join(NAME, CHANNEL, NOW, 50),
+        v=lambda: revoker_of(store).revoke("alice", 0),
+    )
+    assert living(store) == []

@@ -35,9 +35,9 @@ def test_revoked_until_allowed(store: RevocationStore) -> None:
 
 
 def test_a_clock_that_is_behind_takes_nothing_back(store: RevocationStore) -> None:
-    for at in (100, 90, 110):
+    for at, kept in ((100, 100), (90, 100), (100, 100), (110, 110)):
         store.revoke("alice", at)
-    assert store.not_before("alice") == 110
+        assert store.not_before("alice") == kept
 
 
 @pytest.mark.parametrize("name", ["a#b", 'auth0|"x"', "日本 😀", "x" * 128])

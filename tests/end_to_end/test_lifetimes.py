@@ -161,6 +161,7 @@ def test_a_revoked_principal_is_closed_everywhere_and_kept_out(app: AppUnderTest
     app.clock.now = NOW + 6
     fresh = token(iat=NOW + 6)
     assert refusal(app, fresh) == 101
+    assert app.gateway.refusal(f"?ticket={app.ticket(fresh)}", suppress_origin=True) == 101
     assert refusal(app, old) == refusal(app, key_text) == 403
     assert post(app, "/principals/allow", sign_operator(), {"principal": "alice"})[0] == 200
     assert refusal(app, key_text) == refusal(app, old) == 101

@@ -92,6 +92,16 @@ def test_scopes_and_an_end_can_be_given(run: Run, authenticator: ApiKeyAuthentic
         authenticator.verify(key, FAR)
 
 
+def test_a_key_ends_after_as_many_days_as_were_said(
+    run: Run, authenticator: ApiKeyAuthenticator
+) -> None:
+    before = time.time()
+    key = run("create", "--principal", "robot", "--days", "7").stdout.strip()
+    assert authenticator.verify(key, int(before) + 7 * 86_400 - 1)
+    with pytest.raises(Unauthorized, match="expired_api_key"):
+        authenticator.verify(key, time.time() + 7 * 86_400)
+
+
 def test_a_revoked_key_lets_nobody_in_and_is_listed_as_such(
     run: Run, authenticator: ApiKeyAuthenticator
 ) -> None:

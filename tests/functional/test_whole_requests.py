@@ -323,10 +323,10 @@ def test_a_query_parameter_of_the_credentials_is_no_parameter_of_the_route(
 def test_no_forged_token_gets_in_anywhere(app: AppUnderTest) -> None:
     found: list[int] = []
     for token in forged_tokens().values():
-        if token.isprintable() and token.isascii() and token.strip():
+        if token.isprintable() and token.isascii() and token.strip() and len(token) < 9000:
             found += statuses(app, token)
     assert set(found) == {401}
-    assert len(found) > 150
+    assert len(found) > 800
     assert app.items() == []
 
 

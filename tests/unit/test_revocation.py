@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from chalicelib.revocation import Revoker, is_kept_out
 from chalicelib.scopes import Scopes
 from tests.factories import NOW, make_connection
 from tests.fakes import Clock, FakeManagementAPI, InMemoryConnectionRepository, InMemoryRevocations
-from tests.stepped import Steps, interleavings
+from tests.stepped import Here, Steps, interleavings
 from tests.unit.test_closing import Closings
 
 ALICE = Audience("principal", "alice")
@@ -79,6 +80,15 @@ def test_all_connections_of_a_principal_are_closed_and_nobody_elses(it: Closings
     assert revocations.not_before("bob") is None
 
 
+def test_a_connection_whose_renewal_stopped_half_way_is_closed_too(it: Closings) -> None:
+    """It lives, and only its memberships say that it has expired: renewing changes them last."""
+    connection = it.add(expires_at=int(NOW) - 1)
+    it.connections._connections["abc="] = replace(connection, expires_at=int(NOW) + 900)
+    assert revoker(it, InMemoryRevocations()).revoke("alice", 5).closed == 1
+    assert it.connections.get("abc=", -1) is None
+    assert it.posts() == [{"type": "closing", "code": 4403, "reason": "revoked"}]
+
+
 def test_who_cannot_be_closed_yet_is_silent_at_once(it: Closings) -> None:
     it.add("young", age=1)
     it.connections.join("young", Audience("channel", "news"), NOW, 5)
@@ -111,15 +121,6 @@ def test_where_not_everything_was_written_it_says_so_and_can_be_repeated(it: Clo
 
 
 # Every order
-
-
-class Here(Executor):
-    """Runs what it is given at once, so that its steps are those of whoever gave it."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
 
 
 class SteppedConnections(InMemoryConnectionRepository):

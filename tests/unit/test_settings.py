@@ -1,5 +1,6 @@
 """Settings: read once, checked at once, silent about secrets."""
 
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from chalicelib.settings import (
     StoredName,
     required,
 )
+from tests.chalice_project import ROOT
 from tests.factories import make_settings
+from tests.tokens import MARKER
 
 LOCAL = {"STAGE": "local", "TABLE_NAME": "portcullis-local"}
 PROD = {"STAGE": "prod", "TABLE_NAME": "portcullis-prod"}
@@ -215,6 +218,38 @@ def test_an_invalid_value_is_refused_and_not_repeated(variable: str, value: str)
         Settings.from_environ({**PROD, variable: value})
     assert "missing" not in str(caught.value)
     assert f" {value}" not in str(caught.value)
+
+
+_SOURCES = (ROOT / "chalicelib").glob("*settings.py")
+VARIABLES = {
+    name for it in _SOURCES for name in re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', it.read_text())
+}
+
+
+@pytest.mark.parametrize(
+    "value", [f"{MARKER} \0é{{", f"{MARKER},{MARKER}=", f"https://u:{MARKER}@h/"]
+)
+def test_whatever_is_wrong_with_any_variable_its_value_is_not_repeated(value: str) -> None:
+    """A secret may stand in the wrong variable."""
+    assert len(VARIABLES) > 50
+    chosen = {"AUTHENTICATORS": "jwt,api_key,request_parameters,shared_token,ticket"}
+    for environ in (dict.fromkeys(VARIABLES, value), dict.fromkeys(VARIABLES, value) | chosen):
+        with pytest.raises(ConfigurationError) as caught:
+            Settings.from_environ(environ)
+        assert MARKER not in str(caught.value)
+        assert caught.value.__cause__ is caught.value.__context__ is None, "a log shows them, too"
+    said = [problem_with({**PROD, **chosen, variable: value}) for variable in sorted(VARIABLES)]
+    assert len(list(filter(None, said))) > 20
+    assert MARKER not in "".join(said)
+
+
+def problem_with(environ: dict[str, str]) -> str:
+    """Return all that an error says, empty where there is none."""
+    try:
+        Settings.from_environ(environ)
+    except ConfigurationError as error:
+        return f"{error!r} {error.__context__!r}"
+    return ""
 
 
 @pytest.mark.parametrize("value", sorted(DEMONSTRATION_VALUES))

@@ -10,6 +10,7 @@ from chalicelib.authorizers.api_key import ApiKey, ApiKeyAuthenticator, new_key
 from chalicelib.credential_settings import BEARER, Place
 from chalicelib.errors import ServiceUnavailable, Unauthorized
 from chalicelib.scopes import Scopes
+from tests.calls import noted_calls
 from tests.factories import NOW, authorizer_request
 from tests.fakes import InMemoryKeys
 
@@ -128,3 +129,10 @@ def test_keys_are_random_and_show_no_secret() -> None:
     assert len(secret) == 43  # 256 bits
     assert secret not in repr(KEY)
     assert KEY.digest not in repr(KEY)
+
+
+@pytest.mark.parametrize("key_id", [KEY.key_id, "0" * 16], ids=["a key", "no key"])
+def test_a_secret_is_compared_in_constant_time_where_there_is_no_such_key_too(key_id: str) -> None:
+    with noted_calls() as called, pytest.raises(Unauthorized):
+        authenticator().verify(f"pk_{key_id}_{'A' * 43}", NOW)
+    assert called.count("compare_digest") == 1

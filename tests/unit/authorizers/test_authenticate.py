@@ -1,5 +1,6 @@
 """Asking authenticators in turn, and reading what a handshake brought."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.authorizers import (
     AuthorizerRequest,
     Principal,
+    accepts,
     admit,
     authenticate,
     is_principal_id,
@@ -16,6 +18,7 @@ from chalicelib.authorizers import (
 )
 from chalicelib.errors import Forbidden, Unauthorized
 from chalicelib.scopes import Scopes
+from tests.calls import noted_calls
 from tests.factories import METHOD_ARN, NOW, authorizer_event, authorizer_request
 from tests.origins import FOREIGN, NEAR_SEVERAL, ORIGIN, SEVERAL
 
@@ -160,6 +163,49 @@ def test_any_event_is_read_without_fault(maps: dict[str, Any]) -> None:
 )
 def test_credentials_match_only_exactly(given_value: str | None, expected: bool) -> None:
     assert matches(given_value, "hello") is expected
+
+
+def test_credentials_are_compared_in_constant_time() -> None:
+    """A clock would tell this less surely than a look at who compares."""
+    for text in ("hello", "hallo", "", "a much longer one"):
+        with noted_calls() as called:
+            matches(text, "hello")
+        assert "compare_digest" in called
+
+
+class Noted:
+    """A secret that notes when it was compared with."""
+
+    def __init__(self, compared: list[str], *values: str) -> None:
+        self._compared = compared
+        self._values = values
+
+    def values(self) -> tuple[str, ...]:
+        self._compared.extend(self._values)
+        return self._values
+
+
+@pytest.mark.parametrize(
+    ("shown", "accepted"),
+    [(("a", "c"), True), (("b", "c"), True), (("x", "c"), False), (("a", "x"), False)],
+)
+def test_every_secret_is_compared_whatever_came_of_the_others(
+    shown: tuple[str, str], accepted: bool
+) -> None:
+    compared: list[str] = []
+    secrets = (Noted(compared, "a", "b"), Noted(compared, "c"))
+    with noted_calls() as called:
+        assert accepts(list(zip(secrets, shown, strict=True))) is accepted
+    assert compared == ["a", "b", "c"]
+    assert called.count("compare_digest") == 3
+
+
+@pytest.mark.parametrize("demonstration", [True, False])
+def test_a_principal_is_read_as_its_context_was_written(demonstration: bool) -> None:
+    carol = replace(ALICE, demonstration=demonstration, issued_at=int(NOW), details={"jti": "7"})
+    told = {"principalId": carol.principal_id, **carol.context_texts()}
+    assert Principal.from_context(told) == carol
+    assert Principal.from_context({**carol.context(), "principalId": "alice"}) == carol
 
 
 ORIGINS = frozenset({ORIGIN})

@@ -183,6 +183,7 @@ def test_without_keys_nobody_is_let_in_and_it_is_a_fault_not_a_refusal(
         pytest.param({"body": b" " * (MAX_BYTES + 1)}, id="too long"),
         pytest.param({"status": 404}, id="not found"),
         pytest.param({"status": 204, "body": b""}, id="nothing"),
+        pytest.param({"status": 203}, id="from somebody between"),
         pytest.param({"status": 302, "headers": {"Location": "/other"}}, id="a redirect"),
         pytest.param({"headers": {"Transfer-Encoding": "gzip"}}, id="another coding"),
     ],
@@ -191,6 +192,7 @@ def test_a_bad_answer_does_not_replace_good_keys(
     authenticator: JwtAuthenticator, server: JwksServer, clock: Clock, answer: dict[str, Any]
 ) -> None:
     authenticator.verify(long_lived(), clock())
+    server.keys = ROTATED  # which would show if they were taken
     for name, value in answer.items():
         setattr(server, name, value)
     clock.now = NOW + FRESH
