@@ -184,7 +184,8 @@ def websocket_message(event: WebsocketEvent) -> None:
     with suppress(ConnectionGone):  # a sender need not wait for the answer
         management_api = services.management_api(sender.api_id, sender.stage)
         management_api.post_to_connection(sender.connection_id, answer.frame)
-    _log("message", answer.outcome, sender.principal_id, sender.connection_id)
+    whence = (sender.connection_id, sender.source_ip)
+    _log("message", answer.outcome, sender.principal_id, *whence)
     if answer.closing is not None:
         services.closer().close(sender.member(), answer.closing, (sender.api_id, sender.stage))
 

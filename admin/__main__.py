@@ -13,10 +13,10 @@ import click
 from admin.keys import Keys
 from admin.stage import stage_environ
 from chalicelib import bootstrap
-from chalicelib.authorizers import is_principal_id
 from chalicelib.bootstrap import Services
 from chalicelib.errors import PortcullisError
 from chalicelib.managed_keys import MAX_DAYS
+from chalicelib.principals import is_principal_id
 from chalicelib.settings import Settings
 
 # A connection that is being opened can be closed once that is done.

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import click
 
-from chalicelib.authorizers import is_principal_id
 from chalicelib.authorizers.api_key import KeyDescription, is_key_id, new_key
 from chalicelib.managed_keys import ManagedKeys, end_after, every_key
+from chalicelib.principals import is_principal_id
 from chalicelib.scopes import MAX_CHARACTERS, Scopes
 
 

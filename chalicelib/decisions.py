@@ -37,7 +37,7 @@ def counts_line(decision: str, counts: Mapping[str, int]) -> str:
 
 
 def source_ip(request_context: Mapping[str, object]) -> str | None:
-    """Return the address API Gateway saw a request come from."""
+    """Return the address API Gateway saw a request come from; our mapping template has it flat."""
     identity = request_context.get("identity")
-    address = identity.get("sourceIp") if isinstance(identity, Mapping) else None
+    address = (identity if isinstance(identity, Mapping) else request_context).get("sourceIp")
     return address if isinstance(address, str) else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from chalicelib.actions import only_fields
-from chalicelib.authorizers import Principal, is_principal_id
+from chalicelib.authorizers import Principal
 from chalicelib.authorizers.api_key import ApiKey, KeyDescription, is_key_id, new_key
 from chalicelib.errors import ClientError, Forbidden
 from chalicelib.frames import Fields
@@ -14,6 +14,7 @@ from chalicelib.http_requests import DEFAULT_PAGE, MAX_PAGE, Call, not_found
 from chalicelib.http_routes import KEYS_SCOPE
 from chalicelib.idempotency import HEADER
 from chalicelib.managed_keys import MAX_DAYS, ManagedKeys, end_after
+from chalicelib.principals import is_principal_id
 from chalicelib.scopes import MAX_CHARACTERS, Scopes, is_scope
 
 MAX_BODY_BYTES = 8192

@@ -27,6 +27,7 @@ from chalicelib.connections import (
     implicit_audiences,
     request_context,
 )
+from chalicelib.decisions import source_ip
 from chalicelib.endings import Closing, Ended
 from chalicelib.errors import ClientError, ConnectionGone, PayloadTooLarge, UnexpectedEvent
 from chalicelib.frames import Fields, encode, parse_object
@@ -49,6 +50,7 @@ class Sender:
     connected_at: int
     expires_at: int | None
     scopes: Scopes | None = None
+    source_ip: str | None = None
 
     @classmethod
     def from_request_context(cls, context: Mapping[str, Any]) -> "Sender":
@@ -68,6 +70,7 @@ class Sender:
             connected_at=_number(context.get("connectedAt")) or 0,
             expires_at=_number(authorizer.get("expiresAt")),
             scopes=_scopes(authorizer.get("scopes")),
+            source_ip=source_ip(context),
         )
 
     def member(self) -> Member:

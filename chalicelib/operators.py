@@ -1,10 +1,10 @@
 """Revoking over HTTP."""
 
-from chalicelib.authorizers import is_principal_id
 from chalicelib.broadcast import MIN_STALE_AGE_SECONDS
 from chalicelib.errors import ClientError
 from chalicelib.http_answers import Answer
 from chalicelib.http_requests import Call
+from chalicelib.principals import is_principal_id
 from chalicelib.revocation import RevocationStore, Revoker
 
 MAX_BODY_BYTES = 8192

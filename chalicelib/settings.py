@@ -25,6 +25,7 @@ from chalicelib.delivery_settings import DeliverySettings, read_delivery
 from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.limit_settings import LimitSettings, read_limits
+from chalicelib.principals import MAX_PRINCIPAL_CHARACTERS, is_principal_id
 from chalicelib.scopes import Scopes
 
 StoreName = Literal["parameter", "secret"]
@@ -165,7 +166,7 @@ class Settings:
             cors_allow_origin=read_cors(reader),
             websocket_api_id=reader.optional("WEBSOCKET_API_ID"),
             websocket_stage=reader.optional("WEBSOCKET_STAGE"),
-            principal_id=reader.optional("PRINCIPAL_ID") or "client",
+            principal_id=_principal_id(reader),
             connection_ttl=reader.count("CONNECTION_TTL_SECONDS", 7200, most=604_800),
             # 16: at the quota of 500 connects a second, one partition would be at its write limit.
             everyone_shards=reader.count("EVERYONE_SHARDS", 16, most=256),
@@ -228,6 +229,13 @@ def _stage_variable_name(reader: Reader, stage_variables: Mapping[str, str]) -> 
     if DEFAULT_STAGE_VARIABLE in stage_variables or _sources(reader, "STAGE_VARIABLE_VALUE"):
         return DEFAULT_STAGE_VARIABLE
     return None
+
+
+def _principal_id(reader: Reader) -> str:
+    principal_id = reader.optional("PRINCIPAL_ID") or "client"
+    if not is_principal_id(principal_id):  # or nobody could revoke it
+        reader.refuse(f"PRINCIPAL_ID (at most {MAX_PRINCIPAL_CHARACTERS} printable characters)")
+    return principal_id
 
 
 def _cedar_policies(reader: Reader) -> str | None:

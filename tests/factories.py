@@ -52,6 +52,7 @@ def make_sender(**changes: Any) -> Sender:
         "stage": STAGE.name,
         "connected_at": int(NOW * 1000),
         "expires_at": int(NOW) + 7200,
+        "source_ip": "192.0.2.7",
     }
     return Sender(**{**values, **changes})
 

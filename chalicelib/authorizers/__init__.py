@@ -17,7 +17,6 @@ from chalicelib.secret_values import Secret, StoredSecret
 
 Values = Mapping[str, tuple[str, ...]]
 
-MAX_PRINCIPAL_CHARACTERS = 128
 CLOCK_SKEW = 5
 """Seconds an issuer's clock may be ahead of ours; at its end a token gets none."""
 DETAILS = ("key", "jti")
@@ -166,13 +165,6 @@ def is_allowed_origin(origin: str | None, allowed_origins: Collection[str] | Non
     Only browsers send an origin, and they cannot be made to leave it out or change it.
     """
     return origin is None or allowed_origins is None or origin in allowed_origins
-
-
-def is_principal_id(text: object) -> bool:
-    """Tell whether a text from a token or a store can name somebody, in messages and logs too."""
-    if not isinstance(text, str):
-        return False
-    return 0 < len(text) <= MAX_PRINCIPAL_CHARACTERS and text.isprintable()
 
 
 def matches(given: str | None, expected: str) -> bool:

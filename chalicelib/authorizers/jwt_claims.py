@@ -6,9 +6,10 @@ https://www.rfc-editor.org/rfc/rfc7519#section-4.1
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.authorizers import CLOCK_SKEW, Principal, is_principal_id
+from chalicelib.authorizers import CLOCK_SKEW, Principal
 from chalicelib.credential_settings import JwtSettings
 from chalicelib.errors import Unauthorized
+from chalicelib.principals import is_principal_id
 from chalicelib.scopes import MAX_CHARACTERS, Scopes
 
 # Later numbers are not exact in JSON as others read it.

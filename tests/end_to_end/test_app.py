@@ -129,7 +129,7 @@ def test_no_credential_is_in_the_log(gateway: GatewayProcess) -> None:
     assert "hello" not in log
 
 
-HOSTILE = 'O\'Brien "Bob" \\ né\n$context.stage'
+HOSTILE = 'O\'Brien "Bob" \\ né \\n$context.stage'
 
 
 def test_a_hostile_principal_is_carried_through_the_mapping_template() -> None:

@@ -361,13 +361,15 @@ def test_each_decision_is_one_line(client: Client, log: pytest.LogCaptureFixture
     invoke(client, "websocket_connect", connect_event(AUTHORIZER))
     invoke(client, "websocket_connect", connect_event(None))
     invoke(client, "websocket_message", message_event("{"))
+    invoke(client, "websocket_message", mapped_message_event("{"))
     invoke(client, "websocket_disconnect", disconnect_event())
     assert [tuple(line.values()) for line in decisions(log)] == [
         ("authorize", "ok", "client", CONNECTION_ID, "192.0.2.7"),
         ("authorize", "origin_not_allowed", "client", CONNECTION_ID, "192.0.2.7"),
         ("connect", "ok", "alice", CONNECTION_ID, "192.0.2.7"),
         ("connect", "no_principal", None, CONNECTION_ID, "192.0.2.7"),
-        ("message", "malformed_json", "alice", CONNECTION_ID, None),
+        ("message", "malformed_json", "alice", CONNECTION_ID, "192.0.2.7"),
+        ("message", "malformed_json", "alice", CONNECTION_ID, "192.0.2.7"),
         ("disconnect", "1000", "alice", CONNECTION_ID, "192.0.2.7"),
     ]
 

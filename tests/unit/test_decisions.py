@@ -62,6 +62,8 @@ def test_what_is_unknown_is_null() -> None:
     ("context", "address"),
     [
         ({"identity": {"sourceIp": "192.0.2.7"}}, "192.0.2.7"),
+        ({"sourceIp": "192.0.2.7"}, "192.0.2.7"),
+        ({"identity": {}, "sourceIp": "192.0.2.8"}, None),
         ({"identity": {"sourceIp": None}}, None),
         ({"identity": {"sourceIp": ["192.0.2.7"]}}, None),
         ({"identity": None}, None),

@@ -157,6 +157,8 @@ def test_all_that_is_missing_or_invalid_is_named_at_once() -> None:
         pytest.param("CREDENTIAL_PLACES", "query:ticket", id="the parameter of tickets"),
         pytest.param("CREDENTIAL_PLACES", ",", id="a comma and no place"),
         pytest.param("AUTHORIZER", "shared_token", id="a name that is no more"),
+        pytest.param("PRINCIPAL_ID", "a\nb", id="nobody who could be revoked"),
+        pytest.param("PRINCIPAL_ID", "a" * 129, id="a principal of too many letters"),
         pytest.param("ALLOWED_ORIGINS", "app.example.com", id="an origin without a scheme"),
         pytest.param("ALLOWED_ORIGINS", "https://*.example.com", id="an origin with a star"),
         pytest.param("ALLOWED_ORIGINS", "https://a.example/path", id="an origin with a path"),

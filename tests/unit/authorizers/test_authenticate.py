@@ -13,10 +13,10 @@ from chalicelib.authorizers import (
     accepts,
     admit,
     authenticate,
-    is_principal_id,
     matches,
 )
 from chalicelib.errors import Forbidden, Unauthorized
+from chalicelib.principals import is_principal_id
 from chalicelib.scopes import Scopes
 from tests.calls import noted_calls
 from tests.factories import METHOD_ARN, NOW, authorizer_event, authorizer_request
