@@ -17,6 +17,8 @@ _IGNORED = shutil.ignore_patterns(
     *(".git", ".venv", "venv", "vendor", "node_modules", "out", "deployed", "deployments"),
     *("__pycache__", ".*_cache", ".hypothesis", ".coverage*"),
 )
+# By their times make tells that there is nothing to install.
+_MADE = ("serves", "installed")
 # API Gateway's name for a WebSocket API, which only AWS's DNS knows.
 _ADDRESS = r"wss://([^./]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com"
 _NPX = """#!/bin/sh
@@ -36,9 +38,10 @@ def copy(directory: Path) -> Path:
     environment = checkout / ".venv"
     environment.mkdir()
     for each in Path(sys.prefix).iterdir():
-        if each.name != "installed":
+        if each.name in _MADE:
+            (environment / each.name).touch()
+        else:
             (environment / each.name).symlink_to(each)
-    (environment / "installed").touch()  # make asks no more
     _commit(checkout)
     return checkout
 

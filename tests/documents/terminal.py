@@ -27,6 +27,10 @@ _WHERE, _HERE = "\x1b[6n", "\x1b[1;1R"  # the cursor
 _OPTIONS = ("--noprofile", "--norc", "--noediting", "-i")
 
 
+# By these a make that is run by one knows it, and says more.
+_OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What a command has shown, and its exit code."""
@@ -41,10 +45,11 @@ class Terminal:
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self._master, slave = pty.openpty()
         _without_echo(slave)
+        own = {name: value for name, value in environ.items() if name not in _OF_MAKE}
         self.shell = subprocess.Popen(
             [sys.executable, "-c", ON_ITS_TERMINAL, shutil.which("bash") or "", *_OPTIONS],
             cwd=directory,
-            env={**environ, "PS1": _PROMPT, "PS2": "", "TERM": "dumb", "HISTFILE": ""},
+            env={**own, "PS1": _PROMPT, "PS2": "", "TERM": "dumb", "HISTFILE": ""},
             stdin=slave,
             stdout=slave,
             stderr=slave,
