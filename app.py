@@ -2,7 +2,7 @@
 
 The only importer of chalice. Handlers must be functions of this module, for Chalice deploys
 strings such as ``app.websocket_connect``; their names are those of the deployed functions. What
-only some functions need they import themselves, for the cold start of each would pay for it.
+only some functions need is imported by themselves, for the cold start of each would pay for it.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 app = Chalice(app_name="portcullis")
 app.experimental_feature_flags.update(["WEBSOCKETS"])
 app.log.setLevel(logging.INFO)
+bootstrap.import_ahead()
 
 
 def _cors(allow_origin: str | None) -> CORSConfig | None:

@@ -131,6 +131,7 @@ def _run(package: Path, handler: str, endpoint: str) -> Figures:
             *(str(Path(boto3.origin).parent.parent), json.dumps(_EVENTS[handler])),
         ],
         env={
+            "_HANDLER": f"app.{handler}",
             "STAGE": "prod",
             "TABLE_NAME": "portcullis-prod",
             "SHARED_TOKEN": _TOKEN,

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 
 from chalicelib.bootstrap.authentication import CredentialStores, authenticators, cedar_policies
 from chalicelib.bootstrap.building import build, key_store, websocket_api
@@ -28,6 +29,7 @@ __all__ = [
     "http_credential_parameters",
     "http_identity_sources",
     "http_seconds",
+    "import_ahead",
     "key_store",
     "message_budget",
     "public_endpoint",
@@ -39,6 +41,17 @@ __all__ = [
 
 # What API Gateway waits for is 29 s.
 MAX_BUDGET = 25.0
+
+# By the name of the handler, as Lambda knows it.
+_AHEAD = {
+    "app.websocket_connect": ("arrivals",),
+    "app.websocket_message": (
+        *("broadcast", "closing", "gate", "job_table", "management_api"),
+        *("messages", "rates", "renewal"),
+    ),
+    "app.websocket_deliver": ("job_table", "management_api"),
+    "app.app": ("http_connections", "http_publishing", "job_table", "management_api"),
+}
 
 _logger = logging.getLogger(__name__)
 
@@ -59,6 +72,16 @@ def services() -> Services:
     # Lambda takes what is printed to the log as it is: a logger would put words before it.
     write = print if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else _logger.debug
     return build(settings(), credentials_provider(os.environ), write_metrics=write)
+
+
+def import_ahead() -> None:
+    """Import what this Lambda function will need at its first call.
+
+    While it starts it has a whole processor, later the part that its memory buys.
+    https://serverlessland.com/content/service/lambda/guides/effectively-running-java-on-serverless/init-heavy-lifting
+    """
+    for module in _AHEAD.get(os.environ.get("_HANDLER", ""), ()):
+        import_module(f"chalicelib.{module}")
 
 
 def http_seconds(remaining_milliseconds: float) -> float:

@@ -12,10 +12,10 @@ from chalicelib.backoff import Backoff
 from chalicelib.dynamodb import DynamoDB
 from chalicelib.secret_stores import ParameterStore, SecretsManager, SecretStore
 from chalicelib.settings import Settings, StoreName, required
+from chalicelib.sqs import Queue
 
 if TYPE_CHECKING:
     from chalicelib.broadcast import ManagementAPI
-    from chalicelib.sqs import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,6 @@ class Clients:
         delivery = self.settings.delivery
         if delivery.queue_name is None:
             return None
-        from chalicelib.sqs import Queue
-
         client = self._client("sqs", delivery.sqs_endpoint)
         return Queue(client, Backoff(), delivery.queue_name)
 

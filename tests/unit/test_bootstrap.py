@@ -302,6 +302,36 @@ def test_letting_a_handshake_in_imports_nothing_that_only_other_functions_need()
     assert completed.stdout.endswith("}\nAllow []\n"), completed
 
 
+OF_FIRST_CALLS = {
+    "websocket_connect": "it.arrivals()",
+    "websocket_message": "it.router('a1', 'api', 1), it.management_api('a1', 'api'), it.closer()",
+    "websocket_deliver": "it.worker(), it._sending('a1', 'api')",
+    "app": "it.operator(), it.publisher(Principal('alice', 'jwt', 1, it.default_scopes))",
+}
+
+
+@pytest.mark.parametrize(("handler", "asked"), OF_FIRST_CALLS.items())
+def test_a_function_has_imported_what_its_first_call_needs_when_it_has_started(
+    handler: str, asked: str
+) -> None:
+    script = (
+        "import sys, app; from chalicelib.authorizers import Principal; "
+        "before = set(sys.modules); it = app.bootstrap.services(); "
+        f"{asked}; "
+        "print([name for name in set(sys.modules) - before if name.startswith('chalicelib')])"
+    )
+    environ = {
+        **os.environ,
+        **{"_HANDLER": f"app.{handler}", "STAGE": "dev", "TABLE_NAME": "portcullis"},
+        **{"SHARED_TOKEN": "t", "QUEUE_NAME": "portcullis", "AWS_REGION": "us-east-1"},
+        **{"WEBSOCKET_API_ID": "a1", "WEBSOCKET_STAGE": "api"},
+    }
+    completed = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (completed.stdout, completed.stderr) == ("[]\n", "")
+
+
 def test_tokens_import_what_they_need_and_no_boto3() -> None:
     script = (
         "import sys, app; services = app.bootstrap.services(); "
