@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from wsclient.connection_ids import TakesConnectionId
 from wsclient.errors import WrongInput
 from wsclient.http_api import HttpApi
 from wsclient.http_options import Environ, http_options, open_api, show
@@ -39,7 +40,7 @@ def list_connections(environ: Environ, /, audience: str, page: int, **options: A
         show(connection)
 
 
-@admin.command("show")
+@admin.command("show", cls=TakesConnectionId)
 @click.argument("connection_id")
 @http_options
 @click.pass_obj
@@ -48,7 +49,11 @@ def show_connection(environ: Environ, /, connection_id: str, **options: Any) -> 
     show(open_api(environ, **options).connection(connection_id))
 
 
-@admin.command("disconnect", short_help="Close a connection, or all of a principal.")
+@admin.command(
+    "disconnect",
+    cls=TakesConnectionId,
+    short_help="Close a connection, or all of a principal.",
+)
 @click.argument("connection_id", required=False)
 @click.option("--principal", metavar="ID", help="Close all connections of this principal.")
 @http_options

@@ -57,16 +57,14 @@ PROSE = tuple((document, span) for document in DOCUMENTS for span in spans(docum
 ALL = tuple(
     command for document in DOCUMENTS for command in (*commands(document), *transcripts(document))
 )
-# Measuring takes from minutes to an hour: these are read here, and `make bench` runs the same code.
-MEASURING = commands("docs/performance.md")
 RUNNERS: Mapping[str, Iterable[Command]] = {
     ".ci/readme.py": ci("readme").RUNS,
+    ".ci/figures.py": ci("figures").RUNS,
     "tests/documents/test_deployment_page.py": test_deployment_page.RUNS,
     "tests/documents/test_local_pages.py": test_local_pages.RUNS,
     "tests/documents/test_pictures_command.py": test_pictures_command.RUNS,
     "tests/end_to_end/test_wsclient.py": test_wsclient.RUNS,
     "tests/end_to_end/test_wsclient_admin.py": test_wsclient_admin.RUNS,
-    "test_a_command_that_measures_has_options_that_exist": MEASURING,
 }
 # What is neither a command of ours nor of AWS.
 OTHERS = {
@@ -175,13 +173,6 @@ def test_a_command_in_running_text_names_what_there_is(document: str, span: str)
 def test_a_command_that_is_made_up_is_noticed(text: str) -> None:
     assert PROGRAM.match(text)
     assert wrong(text) != []
-
-
-@pytest.mark.parametrize("command", MEASURING, ids=lambda it: it.text)
-def test_a_command_that_measures_has_options_that_exist(command: Command) -> None:
-    python, minus_m, module, *words = shlex.split(command.text)
-    assert (python, minus_m) == (".venv/bin/python", "-m")
-    CLICK[module].make_context(module, words).close()
 
 
 def test_every_name_of_others_is_still_written_somewhere() -> None:
