@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from wsclient.connection import failure
-from wsclient.errors import CannotConnect, NoAnswer, Refused, RequestFailed, WrongInput
-from wsclient.target import is_loopback
-from wsclient.tickets import NoRedirect
+from wsclient.errors import CannotConnect, NoAnswer, Refused, RequestFailed
+from wsclient.http_url import NoRedirect
 from wsclient.words import printable
 
 _LONGEST = 8 * 1024 * 1024
@@ -133,22 +132,6 @@ def part(answer: Mapping[str, Any], name: str) -> Any:
     if name not in answer:
         raise CannotConnect(_NOT_OURS)
     return answer[name]
-
-
-def check_http_url(text: str) -> str:
-    """Return the URL of an HTTP API; raises WrongInput, which does not repeat it."""
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-    except ValueError:
-        host = ""
-    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
-        raise WrongInput("the HTTP API's URL is written https://host/stage")
-    if "@" in parts.netloc:
-        raise WrongInput("a URL cannot hold a user's name or password; use --token-file")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise WrongInput("the URL must be https: the token would be sent in the clear")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -12,7 +12,8 @@ from wsclient import stages, target
 from wsclient.connection import trust
 from wsclient.credentials import TOKEN_VARIABLE, TokenSource
 from wsclient.errors import WrongInput
-from wsclient.http_api import HttpApi, check_http_url
+from wsclient.http_api import HttpApi
+from wsclient.http_url import check_http_url
 from wsclient.options import ask_for_token
 from wsclient.printing import json_line, output
 

@@ -8,39 +8,19 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
 
 from wsclient.connection import failure
-from wsclient.errors import CannotConnect, Refused, WrongInput
-from wsclient.target import is_loopback
+from wsclient.errors import CannotConnect, Refused
+from wsclient.http_url import NoRedirect, check_http_url
 
 PARAMETER = "ticket"
 _LONGEST = 64 * 1024
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token elsewhere."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow none: the answer is an error with the redirect's status."""
-
-
 def check_ticket_url(text: str) -> str:
     """Return the URL of ``POST /tickets`` for the HTTP API's own; raises WrongInput."""
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-    except ValueError:
-        host = ""
-    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
-        raise WrongInput("--ticket-from is the HTTP API's URL: https://host/stage")
-    if "@" in parts.netloc:
-        raise WrongInput("--ticket-from cannot hold a user's name or password")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise WrongInput("--ticket-from must be https: the token would be sent in the clear")
-    path = parts.path.rstrip("/")
-    path = path if path.endswith("/tickets") else f"{path}/tickets"
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    url = check_http_url(text, "--ticket-from")
+    return url if url.endswith("/tickets") else f"{url}/tickets"
 
 
 def fetch_ticket(url: str, token: str, *, timeout: float, context: ssl.SSLContext | None) -> str:
