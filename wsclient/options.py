@@ -48,9 +48,8 @@ _OPTIONS = [
     click.option(
         "--token-in",
         metavar="PLACE",
-        default="header:token",
-        show_default=True,
-        help="Where it goes: header:NAME, bearer, query:NAME or protocol.",
+        help="Where it goes: header:NAME, bearer, query:NAME or protocol. A JWT or an API key is "
+        "bearer unless you say, all else header:token.",
     ),
     click.option(
         "--ticket-from",
@@ -138,7 +137,7 @@ class Options:
     token: str | None = field(repr=False)
     token_file: Path | None
     ask_token: bool
-    token_in: str
+    token_in: str | None
     ticket_from: str | None
     headers: tuple[str, ...] = field(repr=False)
     queries: tuple[str, ...] = field(repr=False)
@@ -186,10 +185,11 @@ class Options:
     ) -> Callable[[], Connected]:
         goal = self._target(url, environ)
         context = trust(self.ca_file)
-        place = target.check_place(self.token_in)
+        chosen = None if self.token_in is None else target.check_place(self.token_in)
         ticket_url = None if self.ticket_from is None else check_ticket_url(self.ticket_from)
         source = TokenSource(self.token, self.token_file, self.ask_token)
         token = source.read(environ, ask_for_token)
+        place = chosen or target.usual_place(token)
         if token is not None:
             target.check_token(token, "bearer" if ticket_url else place)
         if ticket_url is not None and token is None:

@@ -14,6 +14,8 @@ from wsclient.errors import WrongInput
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f]")
+# A JSON Web Token as it is written down, or an API key of Portcullis.
+_BEARER = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+|pk_[0-9a-f]{16}_[\w-]{43}", re.ASCII)
 _PLACE = re.compile(r"bearer|protocol|(?P<kind>header|query):(?P<name>.+)")
 # The handshake's own; another value breaks it.
 _RESERVED = re.compile(r"host|upgrade|connection|content-length|transfer-encoding|sec-websocket-.*")
@@ -90,6 +92,11 @@ def check_place(text: str) -> str:
     if match["kind"] == "header":
         _check_header_name(match["name"])
     return text
+
+
+def usual_place(token: str | None) -> str:
+    """Return where a server looks for a credential of this form."""
+    return "header:token" if token is None or not _BEARER.fullmatch(token) else "bearer"
 
 
 def check_token(token: str, place: str) -> str:

@@ -67,7 +67,7 @@ def test_a_script_makes_a_key_uses_and_revokes_it(gateway: GatewayProcess) -> No
 def test_the_key_alone_is_what_a_shell_takes(gateway: GatewayProcess) -> None:
     command = (
         'KEY=$("$PYTHON" -m wsclient admin keys create --principal robot --scopes connect) &&'
-        ' WSCLIENT_TOKEN=$KEY "$PYTHON" -m wsclient send hello "$URL" --token-in bearer'
+        ' WSCLIENT_TOKEN=$KEY "$PYTHON" -m wsclient send hello "$URL"'
     )
     command = command.replace('send hello "$URL"', 'send "$URL" hello')
     done = subprocess.run(

@@ -142,3 +142,25 @@ def test_a_subprotocol_is_one_name() -> None:
     assert target.check_subprotocols(["portcullis"]) == ("portcullis",)
     with pytest.raises(WrongInput):
         target.check_subprotocols(["a, b"])
+
+
+@pytest.mark.parametrize(
+    ("token", "place"),
+    [
+        (None, "header:token"),
+        ("hello", "header:token"),
+        (SECRET, "header:token"),
+        ("a.b", "header:token"),
+        ("a.b.c.d", "header:token"),
+        ("a..c", "header:token"),
+        ("é.b.c", "header:token"),
+        ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln", "bearer"),
+        (f"pk_{'0' * 16}_{'A' * 43}", "bearer"),
+        (f"pk_{'0' * 16}_{'A' * 42}", "header:token"),
+        (f"pk_{'0' * 16}_{'A' * 43}\n", "header:token"),
+    ],
+)
+def test_a_credential_goes_where_one_of_its_form_is_looked_for(
+    token: str | None, place: str
+) -> None:
+    assert target.usual_place(token) == place
