@@ -116,7 +116,7 @@ def test_many_are_in_flight_at_once_and_no_more_than_there_may_be(server: Faulty
     started = time.monotonic()
     results = run(origin_of(server, read_timeout=0.3), items, sockets=5)
     assert statuses(results) == ["no answer in time"] * 10
-    assert 0.6 <= time.monotonic() - started < 2.5
+    assert 0.6 <= time.monotonic() - started < 2
     assert server.accepted == accepted + 10
 
 
@@ -229,7 +229,7 @@ def test_within_any_budget_every_item_ends_once_and_what_was_sent_is_not_called_
     origin = origin_of(plain_server, read_timeout=read_timeout)
     started = time.monotonic()
     results = run(origin, items, budget, sockets=sockets)
-    assert time.monotonic() - started < budget + 4
+    assert time.monotonic() - started < budget + 1
     assert results.keys() == set(items)
     for item, result in results.items():
         if result == DEFERRED:
@@ -260,7 +260,7 @@ def test_what_would_be_tried_again_past_the_end_has_failed_now(plain_server: Fau
     items = named("down", "reset")
     started = time.monotonic()
     results = run(origin_of(plain_server), items, 2.0, backoff=backoff)
-    assert time.monotonic() - started < 1.8
+    assert time.monotonic() - started < 1
     assert results[items[0]] == Response(503, b"{}")
     assert isinstance(results[items[1]], NoAnswer)
 
@@ -470,7 +470,7 @@ def test_where_nothing_can_be_connected_to_all_has_failed_soon(nowhere: Any) -> 
     items = named(*["ok"] * 1000)
     started = time.monotonic()
     results = run(nowhere(), items)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 2
     assert {status.partition(":")[0] for status in map(str, statuses(results))} == {
         "cannot connect"
     }
@@ -487,7 +487,7 @@ def test_a_connection_that_is_never_made_does_not_outlast_the_budget() -> None:
         origin = Origin(f"http://127.0.0.1:{address[1]}", connect_timeout=0.05)
         started = time.monotonic()
         results = run(origin, named(*["ok"] * 10), 0.12, sockets=2)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 1
         assert statuses(results) == ["no time left to send it"] * 10
         results = run(origin, named(*["ok"] * 10), 20.0, sockets=2)
         assert statuses(results) == ["cannot connect: not in time"] * 10
@@ -504,7 +504,7 @@ def test_a_resolver_that_hangs_does_not_outlast_the_budget() -> None:
 
     started = time.monotonic()
     results = run(Origin("http://example.test", look_up=hang), named("ok", "ok"), 0.2)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 1
     assert statuses(results) == ["no time left to send it"] * 2
     may_go_on.set()
 
@@ -593,7 +593,7 @@ def test_items_that_do_not_come_in_time_are_not_waited_for(plain_server: FaultyS
 
     started = time.monotonic()
     assert statuses(run(origin_of(plain_server), source(), 0.1)) == [200]
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 1
 
 
 def test_what_was_sent_again_without_knowing_is_said(server: FaultyServer) -> None:

@@ -294,7 +294,7 @@ def test_a_statement_with_not_action_needs_no_action() -> None:
 def test_many_stars_cost_no_more_than_one() -> None:
     started = time.perf_counter()
     assert not allowed(statement(resource="*" * 7 + "x"))
-    assert time.perf_counter() - started < 10  # with back-tracking, years
+    assert time.perf_counter() - started < 0.5
 
 
 def globs(pattern: str, text: str) -> bool:
