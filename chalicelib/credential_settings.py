@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from chalicelib.environment import Reader
-from chalicelib.scopes import Scopes, is_scope
+from chalicelib.scopes import MAX_CHARACTERS, Scopes, is_scope
 
 PlaceKind = Literal["bearer", "header", "query", "protocol"]
 
@@ -113,9 +113,12 @@ def normalized_origin(text: str) -> str | None:
 def read_scopes(reader: Reader, variable: str, default: str) -> Scopes:
     """Read scopes between spaces."""
     texts = (reader.optional(variable) or default).split()
+    scopes = Scopes.granted(texts)
     if not all(map(is_scope, texts)):
         reader.refuse(f"{variable} (scopes, between spaces)")
-    return Scopes.granted(texts)
+    elif len(str(scopes)) > MAX_CHARACTERS:
+        reader.refuse(f"{variable} (scopes of {MAX_CHARACTERS} characters together at most)")
+    return scopes
 
 
 def read_jwt(reader: Reader, *, local: bool) -> JwtSettings:

@@ -186,6 +186,11 @@ def test_all_that_is_missing_or_invalid_is_named_at_once() -> None:
         pytest.param("CEDAR_POLICIES", "../secret.cedar", id="a file outside of the package"),
         pytest.param("CEDAR_POLICIES", "chalicelib/../app.cedar", id="a way out of it"),
         pytest.param("DEFAULT_SCOPES", "fly", id="an unknown scope"),
+        pytest.param(
+            "DEFAULT_SCOPES",
+            " ".join(f"join:channel:{number:04}" for number in range(120)),
+            id="more scopes than an authorizer's answer may carry",
+        ),
         pytest.param("CHANNEL_SHARDS", "0", id="a channel without a shard"),
         pytest.param("MAX_CHANNELS_PER_CONNECTION", "many", id="no number of channels"),
         pytest.param("QUEUE_NAME", "a.fifo", id="a queue that keeps an order"),
