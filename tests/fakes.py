@@ -57,6 +57,17 @@ class Clock:
         self.now += seconds
 
 
+class JumpingClock:
+    """The real clock, and as far ahead of it as it is told: ten thousand seconds once ``is_up``."""
+
+    def __init__(self, is_up: Callable[[], bool] = lambda: False) -> None:
+        self.ahead = 0.0
+        self._is_up = is_up
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead + (10_000 if self._is_up() else 0)
+
+
 class InMemoryConnectionRepository:
     """A ConnectionRepository; ``fail_after`` stops it in the middle of what it writes."""
 

@@ -24,7 +24,7 @@ from chalicelib.errors import ConfigurationError
 from chalicelib.exchanges import Exchanges, Limits, NoAnswer, Repeated, Result
 from chalicelib.http1 import Response
 from chalicelib.origin import Address, Origin
-from tests.fakes import refusing_port
+from tests.fakes import JumpingClock, refusing_port
 from tests.faulty_server import CERTIFICATE, FaultyServer
 
 IMPATIENT = Backoff(first=0.001, longest=0.002)
@@ -297,22 +297,8 @@ def test_what_waits_for_another_attempt_at_the_end_has_failed(plain_server: Faul
     )
     for item, result in exchanges.run(items):
         results.append((item, result))
-        clock.ahead += FAR
+        clock.ahead += 10_000
     assert results == [(items[1], Response(200, b"{}")), (items[0], Response(503, b"{}"))]
-
-
-FAR = 10_000.0
-
-
-class JumpingClock:
-    """The real clock, and as far ahead of it as it is told; far, once time is up."""
-
-    def __init__(self, is_up: Callable[[], bool] = lambda: False) -> None:
-        self.ahead = 0.0
-        self._is_up = is_up
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead + (FAR if self._is_up() else 0.0)
 
 
 def test_while_much_fails_little_more_is_taken(plain_server: FaultyServer) -> None:
