@@ -164,7 +164,7 @@ def test_who_has_started_nothing_is_told_how(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_what_is_no_websocket_server_says_so(fault: str, text: str) -> None:
     with FaultyServer() as server:
-        url = f"{server.origin}/{fault}".replace("http://localhost", "ws://127.0.0.1")
+        url = server.origin.replace("http:", "ws:") + f"/{fault}"
         with pytest.raises(ClientError, match=text) as caught:
             Connection.open(Target(url), timeout=0.5 if fault == "silent" else 5)
     assert isinstance(caught.value, CannotConnect)
