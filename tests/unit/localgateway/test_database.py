@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from localgateway import database
 from localgateway.database import EmbeddedDatabase, create_table
 from localgateway.database_process import share_names
 from localgateway.engines import Engines
@@ -305,6 +307,23 @@ def test_nobody_gets_the_port_of_an_engine_that_is_started_only_if_there_are_que
             other.bind(("127.0.0.1", port_of(engines.queues_url)))
         engines.wait(has_queues=True)
         assert accepts(port_of(engines.queues_url))
+
+
+def test_an_engine_removes_its_own_directory_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where its own has gone, tempfile takes the next it can write to.
+    kept = tmp_path / "kept"
+    (kept / "of somebody else").mkdir(parents=True)
+    monkeypatch.setattr(
+        database, "_environment", lambda own: {"TMPDIR": str(own), "TEMP": str(kept)}
+    )
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    engine = EmbeddedDatabase.start()
+    (own,) = set(tmp_path.iterdir()) - {kept}
+    shutil.rmtree(own)
+    engine.stop()
+    assert (kept / "of somebody else").is_dir()
 
 
 def test_a_port_is_free_again_once_its_engine_has_stopped() -> None:
