@@ -28,7 +28,7 @@ _CREATED_WITH = (
     "LocalSecondaryIndexes",
     "StreamSpecification",
 )
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 
 
