@@ -191,11 +191,11 @@ def test_a_result_after_the_loop_has_ended_is_dropped() -> None:
         begun.put(threading.current_thread())
         over.wait(60)
 
-    async def work(pool: Workers) -> None:
+    async def work(pool: Workers) -> threading.Thread:
         pool.run(late)
+        return await asyncio.to_thread(begun.get, timeout=30)
 
-    run(work, Workers())
+    thread: threading.Thread = run(work, Workers())
     over.set()
-    thread = begun.get(timeout=30)
     thread.join(30)  # what it raised in vain would fail this test
     assert not thread.is_alive()
