@@ -244,7 +244,7 @@ def test_the_settings_of_awss_guide_are_served_as_they_are_documented() -> None:
 def get(url: str, headers: Mapping[str, str]) -> int:
     request = urllib.request.Request(url, headers=dict(headers))
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return int(response.status)
     except urllib.error.HTTPError as refusal:
         with refusal:
