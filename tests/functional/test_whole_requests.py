@@ -32,9 +32,9 @@ from tests.gateway_process import GatewayProcess
 from tests.tokens import AUDIENCE, ISSUER, claims, key_set, sign
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> ChaliceProject:
-    return ChaliceProject.copy(tmp_path_factory.mktemp("requests"))
+@pytest.fixture
+def project(tmp_path: Path) -> ChaliceProject:
+    return ChaliceProject.copy(tmp_path)
 
 
 def package(project: ChaliceProject, **variables: str) -> dict[str, Any]:
