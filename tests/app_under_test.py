@@ -83,7 +83,7 @@ class AppUnderTest:
         self, method: str, path: str, body: str | None = None, **headers: str
     ) -> tuple[int, dict[str, str], Any]:
         """Send an HTTP request; return its status, headers and JSON."""
-        connection = http.client.HTTPConnection(self.gateway.address, timeout=20)
+        connection = http.client.HTTPConnection(self.gateway.address, timeout=60)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
