@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -39,6 +40,7 @@ class JwksServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/jwks.json?v=1"
+        self._port = socket.socket()
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -52,10 +54,14 @@ class JwksServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+        self._port.close()
 
     def stop(self) -> None:
         """Refuse connections from now on."""
         if self._thread.is_alive():
             self._server.shutdown()
-            self._thread.join(5)
+            self._thread.join()
             self._server.server_close()
+            # No other process is to answer in its place.
+            self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._port.bind(self._server.server_address)
