@@ -62,7 +62,7 @@ class ChaliceProject:
         return cls(project, environ or os.environ)
 
     def run(
-        self, *arguments: str, check: bool = True, seconds: float = 120.0
+        self, *arguments: str, check: bool = True, seconds: float = 300.0
     ) -> subprocess.CompletedProcess[str]:
         """Run ``chalice``, as it is installed."""
         completed = self.start(*arguments)
