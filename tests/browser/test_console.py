@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import ExitStack
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,15 @@ from tests.factories import make_settings
 from tests.gateway_process import GatewayProcess
 
 TOKEN = "hello"
+
+
+@contextmanager
+def held(port: int) -> Iterator[None]:
+    """Let nobody have a port who does not ask for it by its number."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+        yield
 
 
 def management_api(gateway: GatewayProcess) -> Any:
@@ -218,6 +229,7 @@ def test_after_a_restart_of_the_gateway_it_comes_back_to_the_same_channels(
         window.join("news")
         before = window.connection_id
         first.stop()
+        stack.enter_context(held(int(port)))
         expect(window.state).to_have_text("Reconnecting…")
         expect(window.page.locator("#countdown")).to_have_text(re.compile(r"next attempt in \d+ s"))
         window.page.get_by_role("button", name="Stop").click()
