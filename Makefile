@@ -1,6 +1,7 @@
 PYTHON ?= python3
 PORT ?= 8000
-DATABASE_PORT ?= 8100
+# Not from the environment, where it is often another database's.
+DATABASE_PORT = 8100
 STAGE ?= dev
 VENV := .venv
 BIN := $(VENV)/bin

@@ -63,12 +63,13 @@ def served(ports: Mapping[int, int]) -> None:
     """Run the servers of the README and their clients."""
     first, second = (it.text for it in RUNS if "make run" in it.text)
     one, two = (it.text for it in RUNS if it.text.startswith("npx wscat"))
-    with serving(first, ports):
+    moved = f" DATABASE_PORT={ports[8100]}" if ports[8100] != 8100 else ""
+    with serving(f"{first}{moved}", ports):
         for command in filter(is_client, RUNS):
             run_client(command, ports)
         wscat(one, ports)
         run_script(ports)
-    with serving(second, ports):
+    with serving(f"{second}{moved}", ports):
         wscat(two, ports)
 
 
@@ -218,7 +219,6 @@ def environment(ports: Mapping[int, int]) -> dict[str, str]:
         **(moved if ports[8000] != 8000 else {}),
         "AWS_DEFAULT_REGION": "us-east-1",
         "PORT": str(ports[8000]),
-        "DATABASE_PORT": str(ports[8100]),
     }
 
 
