@@ -124,14 +124,14 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def main(port: int) -> None:
-    """Serve on 127.0.0.1 until the parent has gone."""
+def main(descriptor: int) -> None:
+    """Serve until the parent has gone, on the socket the parent has bound.
+
+    Were it bound here, another process could have got its port meanwhile.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     share_names()
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    asyncio.run(_serve(listener))
+    asyncio.run(_serve(socket.socket(fileno=descriptor)))
 
 
 if __name__ == "__main__":

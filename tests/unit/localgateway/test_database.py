@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,9 @@ from botocore.config import Config
 
 from localgateway.database import EmbeddedDatabase, create_table
 from localgateway.database_process import share_names
+from localgateway.engines import Engines
 from localgateway.errors import StartError
+from localgateway.options import Options
 
 REPOSITORY = Path(__file__).parents[3]
 REGION = "eu-central-1"
@@ -101,6 +104,11 @@ def port_of(endpoint_url: str) -> int:
     port = urlsplit(endpoint_url).port
     assert port is not None
     return port
+
+
+def options(**changes: Any) -> Options:
+    kept: dict[str, Any] = dict.fromkeys(field.name for field in fields(Options))
+    return Options(**{**kept, "database_port": 0, **changes})
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
@@ -279,6 +287,24 @@ def test_a_taken_port_is_an_error_that_says_what_to_do(engine: EmbeddedDatabase)
     port = port_of(engine.endpoint_url)
     with pytest.raises(StartError, match=rf"port {port}.*--database-port.*--database URL"):
         EmbeddedDatabase.start(port)
+
+
+def test_nobody_gets_an_engines_port_before_the_engine_listens() -> None:
+    engine = EmbeddedDatabase.start()
+    try:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port_of(engine.endpoint_url)))
+    finally:
+        engine.stop()
+
+
+def test_nobody_gets_the_port_of_an_engine_that_is_started_only_if_there_are_queues() -> None:
+    with Engines(options(database="http://127.0.0.1:1")) as engines:
+        assert engines.queues_url is not None
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port_of(engines.queues_url)))
+        engines.wait(has_queues=True)
+        assert accepts(port_of(engines.queues_url))
 
 
 def test_a_port_is_free_again_once_its_engine_has_stopped() -> None:
