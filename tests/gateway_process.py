@@ -26,7 +26,7 @@ class GatewayProcess:
     def __init__(
         self, *arguments: str, environment: Mapping[str, str] | None = None, project: Path = ROOT
     ) -> None:
-        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by stop
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "localgateway", "--project-dir", str(project)),
@@ -73,8 +73,9 @@ class GatewayProcess:
 
     @property
     def output(self) -> str:
-        self._output.seek(0)
-        return self._output.read()
+        # Without a seek: both processes are at one place in the file, and it would write there.
+        descriptor = self._output.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def stop(self) -> str:
         """Stop it as Ctrl-C does; return all it printed."""
