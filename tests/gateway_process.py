@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 import websocket
 
+from tests.gateway_under_test import NET
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -49,7 +51,7 @@ class GatewayProcess:
         self.http_url = self.url.replace("ws:", "http:").removesuffix("/api")
 
     def connect(self, query: str = "", **options: Any) -> Any:
-        return websocket.create_connection(f"{self.url}{query}", timeout=5, **options)
+        return websocket.create_connection(f"{self.url}{query}", timeout=NET, **options)
 
     def refusal(self, query: str = "", **options: Any) -> int:
         try:
@@ -80,7 +82,7 @@ class GatewayProcess:
     def stop(self) -> str:
         """Stop it as Ctrl-C does; return all it printed."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
+        self.process.wait(NET)
         output = self.output
         self._output.close()
         return output
@@ -104,7 +106,7 @@ class GatewayProcess:
         self._output.close()
 
     def _said(self, pattern: str) -> str:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + NET
         while (match := re.search(pattern, self.output)) is None:
             assert self.process.poll() is None, self.output
             assert time.monotonic() < deadline, self.output

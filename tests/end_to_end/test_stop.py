@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.gateway_process import GatewayProcess
+from tests.gateway_under_test import NET
 
 
 def flood(gateway: GatewayProcess) -> None:
@@ -24,5 +25,5 @@ def test_a_flood_does_not_keep_it_from_stopping_cleanly(number: signal.Signals) 
         with ThreadPoolExecutor(10) as pool:
             list(pool.map(lambda _: flood(gateway), range(30)))
             gateway.process.send_signal(number)
-        assert gateway.process.wait(10) == 0
+        assert gateway.process.wait(NET) == 0
         assert "Traceback" not in gateway.output
