@@ -184,7 +184,6 @@ class GatewayUnderTest:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(NET)
         self.loop.close()
-        self._functions.close()
 
     async def _end(self) -> None:
         """End as ``asyncio.run`` does: what still runs is cancelled."""
