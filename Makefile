@@ -9,7 +9,7 @@ UV ?= uv
 LOCK = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run chat deploy-local test coverage check fmt bench doctor lock clean
+.PHONY: help run chat deploy-local test search coverage check fmt bench doctor lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ chat: $(VENV)/serves ## Talk to what `make run` serves, from another terminal
 
 test: $(VENV)/installed ## Run every test, on all cores
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+search: $(VENV)/installed ## Run what is tested with generated inputs, with others each time
+	$(BIN)/python -m pytest --numprocesses auto --hypothesis-profile search -m hypothesis
 
 coverage: $(VENV)/installed ## Run every test in one process, and show branches that nothing ran
 	@$(BIN)/coverage erase

@@ -16,7 +16,7 @@ from chalicelib import bootstrap
 from chalicelib.bootstrap import Services
 from chalicelib.errors import PortcullisError
 from chalicelib.managed_keys import MAX_DAYS
-from chalicelib.principals import is_principal_id
+from chalicelib.principals import PRINCIPAL_RULE, is_principal_id
 from chalicelib.settings import Settings
 
 # A connection that is being opened can be closed once that is done.
@@ -25,7 +25,7 @@ CLOSING_SECONDS = 15.0
 
 def _named(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not is_principal_id(value):
-        raise click.BadParameter("a principal has 1 to 128 printable characters")
+        raise click.BadParameter(f"a principal has {PRINCIPAL_RULE}")
     return value
 
 

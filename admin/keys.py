@@ -10,7 +10,7 @@ import click
 
 from chalicelib.authorizers.api_key import KeyDescription, is_key_id, new_key
 from chalicelib.managed_keys import ManagedKeys, end_after, every_key
-from chalicelib.principals import is_principal_id
+from chalicelib.principals import PRINCIPAL_RULE, is_principal_id
 from chalicelib.scopes import MAX_CHARACTERS, Scopes
 
 
@@ -25,7 +25,7 @@ class Keys:
     def create(self, principal_id: str, scopes: str | None, days: int | None) -> str:
         """Return a new key, which nobody can show again; raises ClickException."""
         if not is_principal_id(principal_id):
-            raise click.ClickException("a principal has 1 to 128 printable characters")
+            raise click.ClickException(f"a principal has {PRINCIPAL_RULE}")
         granted = self.default_scopes if scopes is None else _scopes(scopes)
         now = self.now()
         text, key = new_key(principal_id, granted, now, end_after(now, days))

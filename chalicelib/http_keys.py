@@ -14,7 +14,7 @@ from chalicelib.http_requests import DEFAULT_PAGE, MAX_PAGE, Call, not_found
 from chalicelib.http_routes import KEYS_SCOPE
 from chalicelib.idempotency import HEADER
 from chalicelib.managed_keys import MAX_DAYS, ManagedKeys, end_after
-from chalicelib.principals import is_principal_id
+from chalicelib.principals import PRINCIPAL_RULE, is_principal_id
 from chalicelib.scopes import MAX_CHARACTERS, Scopes, is_scope
 
 MAX_BODY_BYTES = 8192
@@ -112,7 +112,9 @@ def _wanted(call: Call) -> _Wanted:
 def _principal_id(fields: Fields) -> str:
     principal_id = _required(fields, "principal")
     if not is_principal_id(principal_id):
-        raise ClientError("invalid_field", "principal is not the id of a principal.")
+        raise ClientError(
+            "invalid_field", f"principal is not the id of a principal: {PRINCIPAL_RULE}."
+        )
     return str(principal_id)
 
 

@@ -4,7 +4,7 @@ from chalicelib.broadcast import MIN_STALE_AGE_SECONDS
 from chalicelib.errors import ClientError
 from chalicelib.http_answers import Answer
 from chalicelib.http_requests import Call
-from chalicelib.principals import is_principal_id
+from chalicelib.principals import PRINCIPAL_RULE, is_principal_id
 from chalicelib.revocation import RevocationStore, Revoker
 
 MAX_BODY_BYTES = 8192
@@ -41,5 +41,7 @@ def named_principal(call: Call) -> str:
         raise ClientError("unknown_field", "The fields are: principal.")
     principal_id = fields["principal"]
     if not is_principal_id(principal_id):
-        raise ClientError("invalid_field", "principal is not the id of a principal.")
+        raise ClientError(
+            "invalid_field", f"principal is not the id of a principal: {PRINCIPAL_RULE}."
+        )
     return str(principal_id)

@@ -25,7 +25,7 @@ from chalicelib.delivery_settings import DeliverySettings, read_delivery
 from chalicelib.environment import Reader
 from chalicelib.errors import ConfigurationError
 from chalicelib.limit_settings import LimitSettings, read_limits
-from chalicelib.principals import MAX_PRINCIPAL_CHARACTERS, is_principal_id
+from chalicelib.principals import PRINCIPAL_RULE, is_principal_id
 from chalicelib.scopes import Scopes
 
 StoreName = Literal["parameter", "secret"]
@@ -234,7 +234,7 @@ def _stage_variable_name(reader: Reader, stage_variables: Mapping[str, str]) -> 
 def _principal_id(reader: Reader) -> str:
     principal_id = reader.optional("PRINCIPAL_ID") or "client"
     if not is_principal_id(principal_id):  # or nobody could revoke it
-        reader.refuse(f"PRINCIPAL_ID (at most {MAX_PRINCIPAL_CHARACTERS} printable characters)")
+        reader.refuse(f"PRINCIPAL_ID ({PRINCIPAL_RULE})")
     return principal_id
 
 

@@ -6,11 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chalicelib.settings import known_variables
 from localgateway.database import EmbeddedDatabase
 
 _OURS = known_variables() | {"AWS_LAMBDA_FUNCTION_NAME", "AWS_PROFILE", "AWS_SESSION_TOKEN"}
+
+# The same inputs each time, however slow the machine; `make search` tries those of chance.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "search", settings.get_profile("steady"), derandomize=False, print_blob=True
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -190,3 +190,28 @@ def test_the_log_says_of_whom_a_revocation_was(
         assert application.ask("POST", path, {"principal": "mallory"}).status_code == 200
     line = json.loads(caplog.records[-1].getMessage())
     assert (line["decision"], line["of"]) == (path.rpartition("/")[2], "mallory")
+
+
+def test_a_credential_given_for_a_name_is_not_kept_and_not_logged(
+    application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, _ = application.key_of("robot")
+    kept = len(list(every_key(application.keys)))
+    with caplog.at_level(logging.DEBUG):
+        for credential in (key, application.token):
+            for path in ("/principals/revoke", "/principals/allow"):
+                named = application.ask("POST", path, {"principal": credential})
+                assert (named.status_code, named.json_body["error"]["code"]) == (
+                    400,
+                    "invalid_field",
+                )
+            assert application.create(principal=credential).status_code == 400
+            path = f"/principals/{credential}/connections"
+            assert application.ask("DELETE", path).status_code == 200, "nobody has that name"
+    assert len(list(every_key(application.keys))) == kept
+    assert [application.revocations.not_before(it) for it in (key, application.token)] == [
+        None,
+        None,
+    ]
+    assert key not in caplog.text
+    assert application.token not in caplog.text

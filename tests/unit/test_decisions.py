@@ -43,6 +43,19 @@ def test_long_texts_are_cut() -> None:
     assert (len(line["principalId"]), len(line["connectionId"])) == (256, 256)
 
 
+@pytest.mark.parametrize(
+    "credential",
+    [
+        pytest.param(f"pk_{'0' * 16}_{'s3cret-_' * 6}"[:63], id="an API key"),
+        pytest.param(f"eyJhbGciOiJub25lIn0.{'e30s' * 100}.c2ln", id="a token longer than a line"),
+    ],
+)
+def test_a_credential_taken_for_a_name_is_not_shown(credential: str) -> None:
+    line = decision_line("revoke", "ok", of=f"Bearer {credential} ", connection_id=credential)
+    assert json.loads(line)["of"] == "Bearer (a credential) "
+    assert json.loads(line)["connectionId"] == "(a credential)"
+
+
 def test_a_line_may_say_more() -> None:
     line = json.loads(decision_line("jwks", "fetch_failed", problem="no\nanswer" + "!" * 300))
     assert line["problem"] == "no\nanswer" + "!" * 247
