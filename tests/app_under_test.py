@@ -25,7 +25,7 @@ from localgateway.http_routes import HttpRoutes
 from tests.engine import make_dynamodb
 from tests.factories import NOW, make_settings
 from tests.fakes import Clock
-from tests.gateway_under_test import GatewayUnderTest
+from tests.gateway_under_test import NET, GatewayUnderTest
 
 _numbers = itertools.count()
 _HANDLERS = {
@@ -84,7 +84,7 @@ class AppUnderTest:
         self, method: str, path: str, body: str | None = None, **headers: str
     ) -> tuple[int, dict[str, str], Any]:
         """Send an HTTP request; return its status, headers and JSON."""
-        connection = http.client.HTTPConnection(self.gateway.address, timeout=60)
+        connection = http.client.HTTPConnection(self.gateway.address, timeout=NET)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
