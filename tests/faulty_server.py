@@ -86,12 +86,14 @@ class FaultyServer:
             time.sleep(0.005)
 
     async def _stop(self) -> None:
-        self._server.close()
+        # Not closed yet: asyncio would drop, and not close, what it has accepted a moment ago.
+        self._loop.remove_reader(self._listener)
         while len(asyncio.all_tasks()) > 1:  # with those that have not begun yet
             for task, writer in self._open.items():
                 _abort(writer)
                 task.cancel()
             await asyncio.sleep(0.01)
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
