@@ -28,7 +28,7 @@ _CREATED_WITH = (
     "LocalSecondaryIndexes",
     "StreamSpecification",
 )
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 
 
@@ -47,13 +47,24 @@ class EmbeddedDatabase:
 
         Raises ``StartError`` when the port is taken.
         """
-        port = free_port(port)
+        with reserve(port) as reserved:
+            return cls.start_on(reserved)
+
+    @classmethod
+    def start_on(cls, reserved: socket.socket) -> EmbeddedDatabase:
+        """Start an engine on a port that is reserved; the socket is of no use here any more."""
+        port: int = reserved.getsockname()[1]
+        number = reserved.fileno()
         log = Path(tempfile.mkdtemp(prefix="localgateway-")) / "database.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "localgateway.database_process", str(port)],
+                [
+                    *(sys.executable, "-m", "localgateway.database_process"),
+                    *(str(number), str(port), str(log.parent)),
+                ],
                 cwd=Path(__file__).parent.parent,
                 env=_environment(log.parent),
+                pass_fds=(number,),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -160,16 +171,19 @@ def _accepts(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def free_port(port: int) -> int:
-    """Return a port nobody has, ``port`` itself unless it is 0; raises ``StartError``."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise StartError(
-                f"port {port}, where the embedded database goes, is taken: stop what runs there, "
-                "choose another with --database-port, or use what runs there with --database URL"
-            ) from error
-        number: int = probe.getsockname()[1]
-        return number
+def reserve(port: int) -> socket.socket:
+    """Return a socket on a port nobody has, ``port`` itself unless it is 0; raises ``StartError``.
+
+    It does not listen: until an engine does, connections are refused, and nobody gets the port.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reserved.bind((HOST, port))
+    except OSError as error:
+        reserved.close()
+        raise StartError(
+            f"port {port}, where the embedded database goes, is taken: stop what runs there, "
+            "choose another with --database-port, or use what runs there with --database URL"
+        ) from error
+    return reserved

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from types import TracebackType
 
-from localgateway.database import HOST, EmbeddedDatabase, free_port
+from localgateway.database import HOST, EmbeddedDatabase, reserve
 from localgateway.options import Options
 
 
@@ -20,6 +21,8 @@ class Engines:
         self._embedded: EmbeddedDatabase | None = None
         self._port: int | None = None
         """Of an engine that is started only if there are queues."""
+        self._reserved: socket.socket | None = None
+        """Keeps that port, where any will do, until the engine has it."""
         self.database_url = options.database
         self.queues_url = options.queues
         if options.no_database:
@@ -29,13 +32,17 @@ class Engines:
             self.database_url = self._embedded.endpoint_url
             self.queues_url = options.queues or self.database_url
         elif options.queues is None:
-            self._port = options.database_port or free_port(0)
+            self._port = options.database_port or self._any_port()
             self.queues_url = f"http://{HOST}:{self._port}"
 
     def wait(self, *, has_queues: bool) -> None:
         """Return once the embedded engine accepts connections, if there is one."""
         if has_queues and self._port is not None:
-            self._embedded = EmbeddedDatabase.start(self._port)
+            self._embedded = (
+                EmbeddedDatabase.start(self._port)
+                if self._reserved is None
+                else EmbeddedDatabase.start_on(self._reserved)
+            )
         if self._embedded is not None:
             self._embedded.wait()
 
@@ -48,5 +55,12 @@ class Engines:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
         if self._embedded is not None:
             self._embedded.stop()
+
+    def _any_port(self) -> int:
+        self._reserved = reserve(0)
+        port: int = self._reserved.getsockname()[1]
+        return port
