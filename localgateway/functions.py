@@ -30,6 +30,7 @@ class Functions:
         self._handlers = handlers
         self._timeout = timeout
         self._workers = Workers(most=concurrency)
+        self._closed = False
 
     async def invoke(self, name: str, event: Any) -> Any:
         """Return the function's answer as its JSON reads; raises ``FunctionError``.
@@ -52,7 +53,11 @@ class Functions:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Take no more invocations; those that run are not waited for."""
+        """Take no more invocations; those that run are not waited for, and fail unheard.
+
+        What they call goes as well, so that whatever they raise from now on says nothing.
+        """
+        self._closed = True
         self._workers.close()
 
     def _run(self, name: str, event: Any) -> Any:
@@ -64,6 +69,6 @@ class Functions:
             # Lambda answers with JSON; what does not survive it is the function's fault.
             return json.loads(json.dumps(answer, allow_nan=False))
         except (Exception, SystemExit) as error:  # whatever a handler raises, Lambda reports
-            if str(error) != "Unauthorized":
+            if str(error) != "Unauthorized" and not self._closed:
                 logger.error("%s raised", name, exc_info=error)
             raise FunctionError(name, str(error), type(error).__name__) from error

@@ -152,6 +152,10 @@ class Gateway:
         """Return when few invocations wait for a thread."""
         await self._functions.ready()
 
+    def close(self) -> None:
+        """Invoke functions no more; those that run are not waited for."""
+        self._functions.close()
+
     async def disconnect(self, connection: Connection, status_code: int, reason: str) -> None:
         """Tell the app that a connection has ended; best effort, as on AWS."""
         started = time.perf_counter()

@@ -180,7 +180,6 @@ async def _serve(
     if handlers is not None:
         await handlers.stop()
     await server.stop()
-    functions.close()
     if handlers is not None:
         await handlers.close()
 

@@ -86,6 +86,7 @@ class Server:
         deadline = loop.time() + seconds
         while self._tasks and loop.time() < deadline:  # what ends may start more: $disconnect
             await asyncio.wait(self._tasks, timeout=deadline - loop.time())
+        self._gateway.close()  # before the port: what still runs could only fail without it
         if self._server is not None:
             self._server.close()
         for transport in list(self.transports):

@@ -67,7 +67,7 @@ class Workers:
         return future
 
     def close(self) -> None:
-        """Take no more calls; those that run are not waited for."""
+        """Take no more calls, nor those that wait; those that run are not waited for."""
         self._closed = True
         for _ in range(self._threads):
             self._calls.put(None)
@@ -102,7 +102,8 @@ class Workers:
             if call is None:
                 return
             self._started += 1
-            if not call[1].cancelled():  # given up while it waited: it must not run any more
+            # Given up while it waited, by who has called or by all: it must not run any more.
+            if not call[1].cancelled() and not self._closed:
                 self._carry_out(*call)
             del call  # or the last event and its answer live until the next call
 

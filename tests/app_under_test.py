@@ -25,7 +25,7 @@ from localgateway.http_routes import HttpRoutes
 from tests.engine import make_dynamodb
 from tests.factories import NOW, make_settings
 from tests.fakes import Clock
-from tests.gateway_under_test import GatewayUnderTest
+from tests.gateway_under_test import NET, GatewayUnderTest
 
 _numbers = itertools.count()
 _HANDLERS = {
@@ -58,7 +58,8 @@ class AppUnderTest:
             responses,
             definition.http_stage_variables,
         )
-        self.gateway = GatewayUnderTest(definition, functions, http_routes=routes)
+        # One clock for both: by the wall's, connections would end on the day the tests run.
+        self.gateway = GatewayUnderTest(definition, functions, http_routes=routes, clock=self.clock)
         self.settings = make_settings(
             table_name=self.table,
             management_endpoint=self.gateway.management_url,
@@ -83,7 +84,7 @@ class AppUnderTest:
         self, method: str, path: str, body: str | None = None, **headers: str
     ) -> tuple[int, dict[str, str], Any]:
         """Send an HTTP request; return its status, headers and JSON."""
-        connection = http.client.HTTPConnection(self.gateway.address, timeout=20)
+        connection = http.client.HTTPConnection(self.gateway.address, timeout=NET)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import IO
 
 from tests.gateway_process import ROOT
+from tests.gateway_under_test import NET
 
 COMMAND = (sys.executable, "-m", "wsclient")
 # Ctrl-C reaches what the terminal belongs to.
@@ -27,6 +29,7 @@ import fcntl, os, sys, termios
 fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+_LAST = "\0that was all\0"
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -52,7 +55,7 @@ def run(
         env={**environment(**(variables or {})), "PYTHONPATH": path},
         input=data,
         capture_output=True,
-        timeout=60,
+        timeout=2 * NET,
         check=False,
     )
     return subprocess.CompletedProcess(
@@ -74,6 +77,7 @@ class PipedClient:
             text=True,
             bufsize=1,
         )
+        self._unread = {self.process.stdout: b"", self.process.stderr: b""}
 
     def write(self, text: str) -> None:
         """Write to its standard input."""
@@ -81,11 +85,11 @@ class PipedClient:
         self.process.stdin.write(text)
         self.process.stdin.flush()
 
-    def line(self, seconds: float = 15.0) -> str:
+    def line(self, seconds: float = NET) -> str:
         """Return the next line it prints; fails when none comes."""
         return self._line(self.process.stdout, seconds)
 
-    def notice(self, seconds: float = 15.0) -> str:
+    def notice(self, seconds: float = NET) -> str:
         """Return the next line of its standard error; fails when none comes."""
         return self._line(self.process.stderr, seconds)
 
@@ -99,8 +103,12 @@ class PipedClient:
 
     def end(self) -> tuple[int, str, str]:
         """Return its exit code and the rest of what it printed."""
-        output, errors = self.process.communicate(timeout=20)
-        return self.process.returncode, output, errors
+        output, errors = self.process.communicate(timeout=NET)
+        return (
+            self.process.returncode,
+            self._unread[self.process.stdout].decode() + output,
+            self._unread[self.process.stderr].decode() + errors,
+        )
 
     def __enter__(self) -> PipedClient:
         return self
@@ -116,13 +124,18 @@ class PipedClient:
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None and not stream.closed:
                 stream.close()
-        self.process.wait(10)
+        self.process.wait(NET)
 
-    @staticmethod
-    def _line(stream: IO[str] | None, seconds: float) -> str:
+    def _line(self, stream: IO[str] | None, seconds: float) -> str:
         assert stream is not None
-        assert select.select([stream], [], [], seconds)[0], "it printed nothing"
-        return stream.readline().removesuffix("\n")
+        # Not by the stream: it takes all there is, and what it keeps nobody sees who waits.
+        while b"\n" not in self._unread[stream]:
+            assert select.select([stream], [], [], seconds)[0], "it printed nothing"
+            if not (read := os.read(stream.fileno(), 65_536)):
+                break
+            self._unread[stream] += read
+        line, _, self._unread[stream] = self._unread[stream].partition(b"\n")
+        return line.decode()
 
 
 class TerminalClient:
@@ -157,6 +170,8 @@ class TerminalClient:
             if file is not None:
                 file.close()
         self.output = ""
+        # A letter may come in two parts.
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
 
     @property
     def rows(self) -> list[str]:
@@ -170,7 +185,7 @@ class TerminalClient:
         """Press keys."""
         os.write(self._master, keys.encode())
 
-    def wait_for(self, pattern: str, seconds: float = 15.0) -> None:
+    def wait_for(self, pattern: str, seconds: float = NET) -> None:
         """Return once a row is like this; fails when none is."""
         deadline = time.monotonic() + seconds
         while not any(re.search(pattern, row) for row in self.rows):
@@ -179,11 +194,15 @@ class TerminalClient:
 
     def end(self) -> int:
         """Return its exit code, once it has ended."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + NET
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.output
             self._read(0.05)
-        self._read(0.2)
+        os.write(self._slave, _LAST.encode())  # a terminal passes on what is written later
+        while not self.output.endswith(_LAST):
+            assert time.monotonic() < deadline, self.output
+            self._read(0.05)
+        self.output = self.output.removesuffix(_LAST)
         return self.process.returncode
 
     def put_back(self) -> None:
@@ -210,11 +229,11 @@ class TerminalClient:
     ) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(NET)
         os.close(self._slave)
         os.close(self._master)
 
     def _read(self, seconds: float) -> None:
         while select.select([self._master], [], [], seconds)[0]:
-            self.output += os.read(self._master, 65_536).decode(errors="replace")
+            self.output += self._decode(os.read(self._master, 65_536))
             seconds = 0

@@ -13,7 +13,7 @@ from hypothesis.internal.constants_ast import Constants
 from chalicelib.settings import known_variables
 from localgateway.database import EmbeddedDatabase
 
-_OURS = known_variables() | {"AWS_LAMBDA_FUNCTION_NAME", "AWS_PROFILE", "AWS_SESSION_TOKEN"}
+_OURS = known_variables() | {name for name in os.environ if name.startswith("AWS_")}
 
 # The same inputs each time, however slow the machine; `make search` tries those of chance.
 settings.register_profile(
@@ -37,6 +37,11 @@ def isolated_environment() -> Iterator[None]:
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for variable in (
+            "no_proxy",
+            "NO_PROXY",
+        ):  # a proxy is for what is elsewhere: npm's registry
+            patch.setenv(variable, "127.0.0.1,localhost", prepend=",")
         yield
 
 

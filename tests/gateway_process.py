@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 import websocket
 
+from tests.gateway_under_test import NET
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -26,7 +28,7 @@ class GatewayProcess:
     def __init__(
         self, *arguments: str, environment: Mapping[str, str] | None = None, project: Path = ROOT
     ) -> None:
-        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by stop
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "localgateway", "--project-dir", str(project)),
@@ -49,7 +51,7 @@ class GatewayProcess:
         self.http_url = self.url.replace("ws:", "http:").removesuffix("/api")
 
     def connect(self, query: str = "", **options: Any) -> Any:
-        return websocket.create_connection(f"{self.url}{query}", timeout=5, **options)
+        return websocket.create_connection(f"{self.url}{query}", timeout=NET, **options)
 
     def refusal(self, query: str = "", **options: Any) -> int:
         try:
@@ -71,15 +73,21 @@ class GatewayProcess:
         client.close()
         return items
 
+    def is_empty(self) -> bool:
+        """Tell whether the app has heard of the end of every connection there was."""
+        kinds = ("connection#", "audience#")
+        return not any(item["pk"]["S"].startswith(kinds) for item in self.items())
+
     @property
     def output(self) -> str:
-        self._output.seek(0)
-        return self._output.read()
+        # Without a seek: both processes are at one place in the file, and it would write there.
+        descriptor = self._output.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def stop(self) -> str:
         """Stop it as Ctrl-C does; return all it printed."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
+        self.process.wait(NET)
         output = self.output
         self._output.close()
         return output
@@ -103,7 +111,7 @@ class GatewayProcess:
         self._output.close()
 
     def _said(self, pattern: str) -> str:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + NET
         while (match := re.search(pattern, self.output)) is None:
             assert self.process.poll() is None, self.output
             assert time.monotonic() < deadline, self.output

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import websocket
 
@@ -25,7 +25,11 @@ from localgateway.server import Server
 from localgateway.sqs import Sqs
 from localgateway.workers import MAX_THREADS
 
+Answer = TypeVar("Answer")
 Handler = Callable[[Event, Any], Any]
+
+NET = 60.0
+"""Seconds until what should have happened at once counts as never: no measure of anything."""
 
 
 def allow(event: Event, _context: Any = None, **context: Any) -> Event:
@@ -59,13 +63,16 @@ class GatewayUnderTest:
         disconnects: int = 1,
         concurrency: int = MAX_THREADS,
         make_server: Callable[..., Server] = Server,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """``clock`` tells seconds since the epoch."""
+        self.clock = clock
         self.clock_offset = 0
         """Milliseconds the gateway's clock is ahead; a test may move it."""
         self.calls: list[tuple[str, Event]] = []
         self._clients: list[Any] = []
         self._queues: QueueHandlers | None = None
-        self.limits = limits or Limits(integration_timeout=5.0, close_timeout=1.0)
+        self.limits = limits or Limits(close_timeout=1.0)
         self._functions = Functions(
             {name: self._recorded(name, function) for name, function in functions.items()},
             timeout=self.limits.integration_timeout,
@@ -79,7 +86,7 @@ class GatewayUnderTest:
             definition,
             self.stage,
             self._functions,
-            clock=lambda: time.time_ns() // 1_000_000 + self.clock_offset,
+            clock=lambda: int(self.clock() * 1000) + self.clock_offset,
             entropy=secrets.token_bytes,
             limits=self.limits,
             disconnects=disconnects,
@@ -88,7 +95,7 @@ class GatewayUnderTest:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.server.start(self._listener), self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(self.server.start(self._listener), self.loop).result(NET)
 
     @property
     def url(self) -> str:
@@ -98,9 +105,14 @@ class GatewayUnderTest:
     def management_url(self) -> str:
         return f"http://{self.address}/api"
 
+    def stop_clock(self) -> None:
+        """From now on time passes only as ``clock_offset`` says, however long a test takes."""
+        now = self.clock()
+        self.clock = lambda: now
+
     def connect(self, query: str = "", **options: Any) -> Any:
         """Open a connection; raises ``WebSocketBadStatusException`` when refused."""
-        client = websocket.create_connection(f"{self.url}{query}", timeout=5, **options)
+        client = websocket.create_connection(f"{self.url}{query}", timeout=NET, **options)
         self._clients.append(client)
         return client
 
@@ -117,7 +129,7 @@ class GatewayUnderTest:
     def raw(self, target: str = "/api", *headers: str) -> socket.socket:
         """Send an upgrade request as bytes and return the socket, nothing read yet."""
         host, port = self.address.split(":")
-        client = socket.create_connection((host, int(port)), timeout=5)
+        client = socket.create_connection((host, int(port)), timeout=NET)
         lines = (
             f"GET {target} HTTP/1.1",
             f"Host: {self.address}",
@@ -129,6 +141,14 @@ class GatewayUnderTest:
         )
         client.sendall("\r\n".join([*lines, "", ""]).encode())
         return client
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Return an answer from between two turns of the loop, when nothing is half done."""
+
+        async def answer() -> Answer:
+            return question()
+
+        return asyncio.run_coroutine_threadsafe(answer(), self.loop).result(NET)
 
     def events(self, function: str) -> list[Event]:
         return [event for name, event in self.calls if name == function]
@@ -158,7 +178,7 @@ class GatewayUnderTest:
             deliveries=deliveries,
             function_timeouts=function_timeouts,
         )
-        self._queues = asyncio.run_coroutine_threadsafe(starting, self.loop).result(10)
+        self._queues = asyncio.run_coroutine_threadsafe(starting, self.loop).result(NET)
 
     def stop(self) -> None:
         if self.loop.is_closed():
@@ -166,19 +186,17 @@ class GatewayUnderTest:
         for client in self._clients:
             client.shutdown()
         if self._queues is not None:
-            asyncio.run_coroutine_threadsafe(self._queues.stop(), self.loop).result(10)
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(10)
-        if self._queues is not None:
-            asyncio.run_coroutine_threadsafe(self._end(self._queues), self.loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._queues.stop(), self.loop).result(NET)
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self.loop).result(NET)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(NET)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
+        self._thread.join(NET)
         self.loop.close()
-        self._functions.close()
 
-    @staticmethod
-    async def _end(queues: QueueHandlers) -> None:
+    async def _end(self) -> None:
         """End as ``asyncio.run`` does: what still runs is cancelled."""
-        await queues.close()
+        if self._queues is not None:
+            await self._queues.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
@@ -192,7 +210,7 @@ class GatewayUnderTest:
         return recorded
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = NET) -> None:
     """Wait until a condition holds; fail when it never does."""
     deadline = time.monotonic() + seconds
     while not condition():

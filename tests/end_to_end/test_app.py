@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -65,8 +65,10 @@ def test_a_message_reaches_everyone_and_the_sender_hears_how_many(
 def test_any_text_arrives_as_it_was_sent(gateway: GatewayProcess, text: str) -> None:
     client = gateway.connect(header=TOKEN)
     client.send(json.dumps({"action": "sendmessage", "message": text}))
-    message = next(frame for frame in read(client) if frame["type"] == "message")
-    assert message["message"] == text
+    # The reply, too: once it is there nobody who connects later is sent this message.
+    frames = {frame["type"]: frame for frame in islice(read(client), 2)}
+    assert frames["message"]["message"] == text
+    assert "reply" in frames
     client.close()
 
 
@@ -119,11 +121,13 @@ def test_health_answers_over_http(gateway: GatewayProcess) -> None:
 
 
 def test_no_credential_is_in_the_log(gateway: GatewayProcess) -> None:
+    eventually(lambda: not gateway.items())
     gateway.refusal("?token=canary-in-the-query", header={"token": "canary-in-a-header"})
+    before = gateway.output.count("$disconnect")
     client = gateway.connect(header={**TOKEN, "Cookie": "canary-in-a-cookie"})
     ask(client, action="sendmessage", message="canary-in-a-message")
     client.close()
-    time.sleep(0.2)
+    eventually(lambda: gateway.output.count("$disconnect") > before)
     log = gateway.output.split("Ctrl-C stops everything.")[1]
     assert "canary" not in log
     assert "hello" not in log

@@ -20,7 +20,7 @@ from tests.app_under_test import AppUnderTest, app_under_test
 from tests.canaries import found_in, secrets_of, with_tracebacks
 from tests.factories import NOW
 from tests.forged_tokens import forged_tokens, good_tokens
-from tests.gateway_under_test import eventually
+from tests.gateway_under_test import NET, eventually
 from tests.jwks_server import JwksServer
 from tests.origins import FOREIGN, ORIGIN
 from tests.tokens import AUDIENCE, ISSUER, MARKER, claims, key_set, rsa_key, sign
@@ -99,7 +99,7 @@ def handshake(app: AppUnderTest, place: str, credential: str, *more: str) -> int
         *filter(None, [header]),
         *more,
     ]
-    with socket.create_connection((host, int(port)), timeout=5) as client:
+    with socket.create_connection((host, int(port)), timeout=NET) as client:
         client.sendall("\r\n".join([*lines, "", ""]).encode())
         return int(client.recv(4096).split(b" ")[1])
 
@@ -188,7 +188,7 @@ def test_of_a_hundred_handshakes_with_one_ticket_exactly_one_succeeds(app: AppUn
     barrier = Barrier(100)
 
     def connect(_: int) -> int:
-        barrier.wait(10)
+        barrier.wait(NET)
         return app.gateway.refusal(f"?ticket={ticket}", suppress_origin=True)
 
     with ThreadPoolExecutor(100) as executor:

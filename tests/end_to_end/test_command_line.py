@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from localgateway.database import EmbeddedDatabase
+from tests.end_to_end.wire import until_closed
 from tests.gateway_process import ROOT, GatewayProcess
-from tests.gateway_under_test import eventually
+from tests.gateway_under_test import NET, eventually
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=NET,
         check=False,
     )
 
@@ -48,8 +50,11 @@ if sys.platform == "linux":
         several = len(os.sched_getaffinity(0)) > 1
         with GatewayProcess("--stage", "local", "--no-database", *options) as gateway:
             assert gateway.refusal() == 401, "it serves by now"
-            one = len(os.sched_getaffinity(gateway.process.pid)) == 1
-        assert one == (shared or not several)
+            cpus = partial(os.sched_getaffinity, gateway.process.pid)
+            if shared:
+                eventually(lambda: len(cpus()) == 1)  # every three seconds it roams for a moment
+            else:
+                assert (len(cpus()) > 1) == several
 
 
 def test_help_shows_its_examples_a_line_each() -> None:
@@ -59,31 +64,31 @@ def test_help_shows_its_examples_a_line_each() -> None:
     assert lines[start + 3].startswith("python -m localgateway --limit ")
 
 
+def connected_to_engine(gateway: GatewayProcess) -> socket.socket:
+    """Return what ends with the engine; its port may be somebody else's by then."""
+    port = int(gateway.database_url.rpartition(":")[2])
+    return socket.create_connection(("127.0.0.1", port), timeout=NET)
+
+
 def test_ctrl_c_stops_everything_cleanly() -> None:
     gateway = GatewayProcess("--stage", "local")
-    client = gateway.connect(header={"token": "hello"})
-    database = gateway.database_url.rpartition(":")[2]
+    client, engine = gateway.connect(header={"token": "hello"}), connected_to_engine(gateway)
     output = gateway.stop()
     assert gateway.process.returncode == 0
     assert "Traceback" not in output
     opcode, data = client.recv_data()
     assert (opcode, data[:2]) == (8, b"\x03\xe9"), "1001, going away"
     client.shutdown()
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(database))) != 0, "the engine goes too"
+    with engine:
+        assert until_closed(engine) == b"", "the engine goes too"
 
 
 def test_killed_it_leaves_no_engine_behind() -> None:
     gateway = GatewayProcess("--stage", "local")
-    port = int(gateway.database_url.rpartition(":")[2])
-    os.kill(gateway.process.pid, signal.SIGKILL)
-    gateway.process.wait(5)
-
-    def gone() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) != 0
-
-    eventually(gone)
+    with connected_to_engine(gateway) as engine:
+        os.kill(gateway.process.pid, signal.SIGKILL)
+        gateway.process.wait(NET)
+        assert until_closed(engine) == b""
     gateway.stop()
 
 
@@ -187,6 +192,10 @@ def test_a_database_that_runs_already_can_be_used(database: EmbeddedDatabase) ->
 
 
 def test_the_second_start_takes_seconds_at_most() -> None:
+    asked = time.monotonic()
+    run("--help")
     started = time.monotonic()
+    patience = max(15, 100 * (started - asked))  # the rest is how busy this machine is
     with GatewayProcess("--stage", "local"):
-        assert time.monotonic() - started < 15, "a hang, not a figure: benchmarks have those"
+        took = time.monotonic() - started
+    assert took < patience, "a hang, not a figure: benchmarks have those"

@@ -14,7 +14,7 @@ from localgateway.database import EmbeddedDatabase
 from tests.app_under_test import AppUnderTest, app_under_test
 from tests.end_to_end.wire import handshake, head
 from tests.forged_tokens import forged_tokens
-from tests.gateway_under_test import eventually
+from tests.gateway_under_test import NET, eventually
 from tests.tokens import AUDIENCE, ISSUER, MARKER, key_set, rsa_key, sign
 
 PLACES = (
@@ -51,7 +51,7 @@ def app(database: EmbeddedDatabase, patch: pytest.MonkeyPatch) -> Iterator[AppUn
 def answer(app: AppUnderTest, request: bytes) -> str:
     """Return the head of the answer, which may come before all was sent."""
     host, port = app.gateway.address.split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as client:
+    with socket.create_connection((host, int(port)), timeout=NET) as client:
         with suppress(ConnectionError):
             client.sendall(request)
         return client.recv(65_536).partition(b"\r\n\r\n")[0].decode("latin-1")

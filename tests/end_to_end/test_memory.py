@@ -14,7 +14,7 @@ import pytest
 
 from localgateway.limits import Limits
 from tests.end_to_end.conftest import Serve, accept
-from tests.gateway_under_test import GatewayUnderTest, eventually
+from tests.gateway_under_test import NET, GatewayUnderTest, eventually
 
 
 @pytest.fixture
@@ -33,10 +33,7 @@ def only_one(things: set[Any]) -> weakref.ref[Any]:
 
 
 def tasks(gateway: GatewayUnderTest) -> int:
-    async def count() -> int:
-        return len(asyncio.all_tasks())
-
-    return asyncio.run_coroutine_threadsafe(count(), gateway.loop).result(5)
+    return gateway.ask(lambda: len(asyncio.all_tasks()))
 
 
 @pytest.mark.usefixtures("collector_off")
@@ -57,7 +54,7 @@ def test_what_read_the_handshake_is_freed_once_it_is_a_websocket(serve: Serve) -
 def test_what_read_requests_is_freed_when_its_client_has_left(serve: Serve) -> None:
     gateway = serve(connect=accept)
     host, port = gateway.address.split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as client:
+    with socket.create_connection((host, int(port)), timeout=NET) as client:
         reader = only_one(gateway.server.http_protocols)
         client.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 4")
@@ -94,7 +91,7 @@ def test_a_message_is_not_kept_once_it_is_handled(serve: Serve) -> None:
 
 def test_of_many_that_leave_at_once_only_a_few_are_at_work_and_all_are_told(serve: Serve) -> None:
     release = threading.Event()
-    gateway = serve(disconnect=lambda _event, _context: release.wait(20), concurrency=2)
+    gateway = serve(disconnect=lambda _event, _context: release.wait(NET), concurrency=2)
     clients = [gateway.connect() for _ in range(150)]
     all_have_left = threading.Event()
     gateway.loop.call_soon_threadsafe(all_have_left.wait)  # it finds them all in one turn
@@ -112,7 +109,7 @@ def test_of_many_that_leave_at_once_only_a_few_are_at_work_and_all_are_told(serv
 
 def test_of_many_that_leave_at_once_none_waits_for_another_to_be_handled(serve: Serve) -> None:
     all_of_them = threading.Barrier(60)
-    gateway = serve(disconnect=lambda _event, _context: all_of_them.wait(10) >= 0)
+    gateway = serve(disconnect=lambda _event, _context: all_of_them.wait(NET) >= 0)
     clients = [gateway.connect() for _ in range(60)]
     for client in clients:
         client.shutdown()

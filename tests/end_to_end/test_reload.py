@@ -11,7 +11,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from tests.gateway_process import ROOT, GatewayProcess
-from tests.gateway_under_test import eventually
+from tests.gateway_under_test import NET, eventually
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def echoed(gateway: GatewayProcess) -> str | None:
     try:
         with connect(gateway.url) as client:
             client.send("hello")
-            return str(client.recv(5))
+            return str(client.recv(NET))
     except (OSError, WebSocketException):
         return None  # between two starts
 
@@ -46,11 +46,11 @@ def test_a_saved_file_is_served_and_a_broken_one_can_be_mended(
     assert echoed(gateway) == "hello"
 
     app.write_text(source.replace("answer = event.body\n", "answer = event.body.upper()\n"))
-    eventually(lambda: echoed(gateway) == "HELLO", seconds=20)
+    eventually(lambda: echoed(gateway) == "HELLO")
     assert "app.py saved: starting anew" in gateway.output
 
     app.write_text(source + "\nthis is no Python\n")
-    eventually(lambda: "SyntaxError" in gateway.output, seconds=20)
+    eventually(lambda: "SyntaxError" in gateway.output)
 
     app.write_text(source)
-    eventually(lambda: echoed(gateway) == "hello", seconds=20)
+    eventually(lambda: echoed(gateway) == "hello")

@@ -15,7 +15,7 @@ from typing import Any
 
 from localgateway.definition import Route
 from tests.end_to_end.conftest import Serve, accept
-from tests.gateway_under_test import GatewayUnderTest, eventually
+from tests.gateway_under_test import NET, GatewayUnderTest, eventually
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 CONTINUATION = 0x0
@@ -47,7 +47,7 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) 
     return bytes([first]) + size + bytes(4) + payload
 
 
-def dial(gateway: GatewayUnderTest, timeout: float = 5.0) -> socket.socket:
+def dial(gateway: GatewayUnderTest, timeout: float = NET) -> socket.socket:
     host, port = gateway.address.split(":")
     return socket.create_connection((host, int(port)), timeout=timeout)
 
@@ -204,10 +204,11 @@ def works(gateway: GatewayUnderTest) -> None:
     client.close()
 
 
-def nothing_left(gateway: GatewayUnderTest, seconds: float = 10.0) -> None:
+def nothing_left(gateway: GatewayUnderTest) -> None:
     """Hold that the gateway keeps nothing of clients that have left."""
-    server = gateway.server
-    eventually(lambda: not (server.transports or server._tasks or gateway.gateway.peers), seconds)
+    server, peers = gateway.server, gateway.gateway.peers
+    # Asked in its own thread: while a connection ends it is in one of the three after the other.
+    eventually(lambda: gateway.ask(lambda: not (server.transports or server._tasks or peers)))
 
 
 def once_each(gateway: GatewayUnderTest) -> None:

@@ -153,6 +153,30 @@ def test_an_error_is_logged_with_its_traceback(
     assert record.exc_info[1] is error
 
 
+def test_what_outlives_the_end_fails_unheard(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def outlive(_event: Any, _context: Any) -> None:
+        begun.set()
+        ended.wait(60)
+        raise ConnectionRefusedError
+
+    functions = start(timeout=60.0, outlive=outlive)
+
+    async def end() -> None:
+        running = asyncio.create_task(functions.invoke("outlive", {}))
+        await asyncio.to_thread(begun.wait, 60)
+        functions.close()
+        ended.set()
+        await running
+
+    with pytest.raises(FunctionError):
+        run(end())
+    assert caplog.records == []
+
+
 def test_a_refusal_is_no_error_in_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(FunctionError):
         run(start(f=raising(Exception("Unauthorized"))).invoke("f", {}))
