@@ -1,9 +1,11 @@
 """A call that waits for its answer, against servers that misbehave."""
 
+import gc
 import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -167,6 +169,20 @@ def test_a_server_that_is_not_there_is_named() -> None:
         gone = origin_of(server)
     with pytest.raises(ServiceUnavailable, match=f"cannot connect to {gone.host}"):
         gone.exchange(REQUEST)
+
+
+def test_it_is_freed_at_once_though_it_could_not_connect() -> None:
+    with ScriptedServer([]) as server:
+        gone = origin_of(server)
+    gc.disable()
+    try:
+        with suppress(ServiceUnavailable):
+            gone.exchange(REQUEST)
+        freed = weakref.ref(gone)
+        del gone
+        assert freed() is None, "or the connections it keeps are freed in any order"
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
