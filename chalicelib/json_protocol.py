@@ -63,12 +63,15 @@ class JsonService:
         }
         body = _to_json(payload).encode()
         problem = ServiceUnavailable(f"{self._name}: no time for {operation}")
-        for _ in self._backoff.attempts():
-            try:
-                return self._answer(operation, self._client.call("POST", "/", body, headers))
-            except ServiceUnavailable as error:
-                problem = error
-        raise problem
+        try:
+            for _ in self._backoff.attempts():
+                try:
+                    return self._answer(operation, self._client.call("POST", "/", body, headers))
+                except ServiceUnavailable as error:
+                    problem = error
+            raise problem
+        finally:
+            del problem  # it knows this frame, and so no connection would be freed at once
 
     def _answer(self, operation: str, response: Response) -> dict[str, Any]:
         answer = _json_object(response.body)

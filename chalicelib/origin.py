@@ -150,13 +150,16 @@ class Origin:
 
     def _connect(self) -> socket.socket:
         problem = None
-        for address in self.addresses(self.connect_timeout)[:_ADDRESSES_TRIED]:
-            try:
-                return self._connect_to(address)
-            except OSError as error:
-                problem = error
-                self.avoid(address)
-        raise ServiceUnavailable(f"cannot connect to {self.host}: {problem}") from problem
+        try:
+            for address in self.addresses(self.connect_timeout)[:_ADDRESSES_TRIED]:
+                try:
+                    return self._connect_to(address)
+                except OSError as error:
+                    problem = error
+                    self.avoid(address)
+            raise ServiceUnavailable(f"cannot connect to {self.host}: {problem}") from problem
+        finally:
+            del problem  # it knows this frame, and so nothing that is kept would be freed at once
 
     def _connect_to(self, address: Address) -> socket.socket:
         family, where = address

@@ -22,7 +22,6 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gateway(project: Path) -> Iterator[GatewayProcess]:
-    # A fixed port, since clients must find it again after each start.
     with GatewayProcess("--reload", "--no-database", project=project) as running:
         yield running
 

@@ -1,6 +1,8 @@
 """What is asked of DynamoDB, and what is done when it does not oblige."""
 
+import gc
 import json
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +62,18 @@ def test_what_may_pass_is_tried_again(problem: Response | ServiceUnavailable) ->
     caller = ScriptedCaller(problem, problem, answer())
     assert dynamodb(caller, clock).call("PutItem", {}) == {}
     assert clock.slept == pytest.approx([0.05, 0.1])
+
+
+def test_it_is_freed_at_once_though_something_was_tried_again() -> None:
+    used = dynamodb(ScriptedCaller(THROTTLED, answer()))
+    gc.disable()
+    try:
+        used.call("PutItem", {})
+        freed = weakref.ref(used)
+        del used
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_what_does_not_pass_in_time_is_unavailable() -> None:

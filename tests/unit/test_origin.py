@@ -1,8 +1,10 @@
 """A call that waits for its answer, against servers that misbehave."""
 
+import gc
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -188,6 +190,19 @@ def test_a_server_that_is_not_there_is_named() -> None:
         gone = Origin(f"http://127.0.0.1:{port}")
         with pytest.raises(ServiceUnavailable, match=f"cannot connect to {gone.host}"):
             gone.exchange(REQUEST)
+
+
+def test_it_is_freed_at_once_though_it_could_not_connect() -> None:
+    gc.disable()
+    try:
+        with refusing_port() as port, suppress(ServiceUnavailable):
+            gone = Origin(f"http://127.0.0.1:{port}")
+            gone.exchange(REQUEST)
+        freed = weakref.ref(gone)
+        del gone
+        assert freed() is None, "or the connections it keeps are freed in any order"
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
