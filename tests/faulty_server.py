@@ -46,9 +46,9 @@ class FaultyServer:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(CERTIFICATE)
-        scheme = "https" if tls else "http"
         self.port = self._listener.getsockname()[1]
-        self.origin = f"{scheme}://localhost:{self.port}"
+        # The certificate's name; on some machines it is that of an IPv6 address first of all.
+        self.origin = f"https://localhost:{self.port}" if tls else f"http://127.0.0.1:{self.port}"
         self._server = self._loop.run_until_complete(
             asyncio.start_server(self._serve, sock=self._listener, ssl=context)
         )
@@ -68,6 +68,10 @@ class FaultyServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(60)
         self._loop.close()
+
+    def look_up(self, *_: Any, **__: Any) -> list[Any]:
+        """Stand in for getaddrinfo: whatever the name, it is here."""
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", self.port))]
 
     @property
     def bodies(self) -> int:

@@ -57,6 +57,7 @@ def origin_of(server: FaultyServer, **options: Any) -> Origin:
     options = {"connect_timeout": PATIENCE, "read_timeout": PATIENCE, **options}
     if server.origin.startswith("https"):
         options["tls"] = ssl.create_default_context(cafile=CERTIFICATE)
+        options["look_up"] = server.look_up
     return Origin(server.origin, **options)
 
 

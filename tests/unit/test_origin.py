@@ -35,8 +35,10 @@ PATIENCE = 60.0
 
 
 def origin_of(server: ScriptedServer | FaultyServer, **options: Any) -> Origin:
-    patience = {"connect_timeout": PATIENCE, "read_timeout": PATIENCE}
-    return Origin(server.origin, **{**patience, **options})
+    options = {"connect_timeout": PATIENCE, "read_timeout": PATIENCE, **options}
+    if isinstance(server, FaultyServer):
+        options["look_up"] = server.look_up
+    return Origin(server.origin, **options)
 
 
 def request(name: str, body: bytes = b"") -> bytes:

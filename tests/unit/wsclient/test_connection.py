@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
@@ -163,7 +164,7 @@ def test_who_has_started_nothing_is_told_how(
 )
 def test_what_is_no_websocket_server_says_so(fault: str, text: str) -> None:
     with FaultyServer() as server:
-        url = f"{server.origin}/{fault}".replace("http://localhost", "ws://127.0.0.1")
+        url = server.origin.replace("http:", "ws:") + f"/{fault}"
         with pytest.raises(ClientError, match=text) as caught:
             Connection.open(Target(url), timeout=0.5 if fault == "silent" else 30)
     assert isinstance(caught.value, CannotConnect)
@@ -315,6 +316,35 @@ def test_a_descriptor_wakes_it() -> None:
         connection.close()
     os.close(reading)
     os.close(writing)
+
+
+def test_ctrl_c_while_it_closes_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with ScriptedWebSocketServer(echo) as server:
+        connection = open_to(server.url)
+        monkeypatch.setattr(connection._client, "recv_frame", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            connection.close()
+        with pytest.raises(Closed):
+            connection.receive(30)
+
+
+def test_closing_passes_over_messages_that_come_before_the_answer() -> None:
+    codes: list[int | None] = []
+
+    def say_more(connection: ServerConnection) -> None:
+        connection.socket.sendall(b"\x81\x01a" * 3)
+        with pytest.raises(ConnectionClosed):
+            connection.recv()
+        codes.append(connection.close_code)
+
+    with ScriptedWebSocketServer(say_more) as server:
+        connection = open_to(server.url)
+        assert connection.receive(30) == "a"
+        connection.close()
+    assert codes == [1000]
 
 
 def test_after_the_end_there_is_nothing_to_receive() -> None:
