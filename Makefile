@@ -1,5 +1,7 @@
 PYTHON ?= python3
 PORT ?= 8000
+# Not from the environment, where it is often another database's.
+DATABASE_PORT = 8100
 STAGE ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,8 +27,8 @@ $(VENV)/installed: requirements-dev.txt $(VENV)/serves
 	$(INSTALL) -r $<
 	@touch $@
 
-run: $(VENV)/serves ## Serve the app on this machine (PORT=8000)
-	@exec $(BIN)/python -m localgateway --stage local --port $(PORT)
+run: $(VENV)/serves ## Serve the app on this machine (PORT=8000, DATABASE_PORT=8100)
+	@exec $(BIN)/python -m localgateway --stage local --port $(PORT) --database-port $(DATABASE_PORT)
 
 deploy-local: $(VENV)/serves ## Deploy to an emulator of AWS on this machine, and connect (KEEP=1)
 	@$(BIN)/python -m deployment.local --stage prod --refuse-origin https://elsewhere.example.com $(if $(KEEP),--keep)

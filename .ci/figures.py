@@ -31,7 +31,7 @@ def main() -> None:
         text = f"{command.text} {LITTLE[module]}"
         print(f"figures: {text}", flush=True)
         ran = subprocess.run(
-            text, shell=True, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=900
+            text, shell=True, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=3600
         )
         assert len(json.loads(ran.stdout)) > 1, "figures stand beside what the machine is"
 

@@ -1,4 +1,7 @@
-"""Runs every local command of the README, and its Python script, as a reader would."""
+"""Runs every local command of the README, and its Python script, as a reader would.
+
+Where one of its ports is taken, another takes its place, as the README has a reader do.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ import re
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +28,14 @@ from tests.documents.commands import Command, blocks, commands  # noqa: E402
 # Those of its blocks for a console are for AWS: tests/documents runs them.
 RUNS = tuple(it for it in commands("README.md") if it.language == "sh")
 MESSAGE = '{"action":"sendmessage","message":"hello"}'
+# Of the app, another project, and the embedded database.
+PORTS = (8000, 8001, 8100)
 CLIENT = re.compile(r"^make chat|-m wsclient")
 # The caller has run these already, from the same checkout.
 DONE = {"make test", "make check"}
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
+# Nothing is measured by it: a package index, or a disk, may be slow.
+SECONDS = 1200
 
 
 def main() -> None:
@@ -36,28 +44,41 @@ def main() -> None:
     In two parts: ``served`` is what `make run` alone makes possible, ``developed`` all else.
     """
     parts = {"served": served, "developed": developed}
-    parts[sys.argv[1]]()
+    parts[sys.argv[1]]({port: free(port) for port in PORTS})
 
 
-def served() -> None:
+def free(port: int) -> int:
+    """Return a port that nobody listens on: this one, if that is so."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def served(ports: Mapping[int, int]) -> None:
     """Run the servers of the README and their clients."""
     first, second = (it.text for it in RUNS if "make run" in it.text)
     one, two = (it.text for it in RUNS if it.text.startswith("npx wscat"))
-    with serving(first, 8000):
+    moved = f" DATABASE_PORT={ports[8100]}" if ports[8100] != 8100 else ""
+    with serving(f"{first}{moved}", ports):
         for command in filter(is_client, RUNS):
-            run_client(command)
-        wscat(one, 'message":"hello"')
-        run_script()
-    with serving(second, 8000):
-        wscat(two, 'message":"hello"')
+            run_client(command, ports)
+        wscat(one, ports)
+        run_script(ports)
+    with serving(f"{second}{moved}", ports):
+        wscat(two, ports)
 
 
-def developed() -> None:
+def developed(ports: Mapping[int, int]) -> None:
     """Run everything that ``served`` does not."""
     for command in RUNS:
         is_served = "make run" in command.text or command.text.startswith("npx wscat")
         if not is_served and not is_client(command) and command.text not in DONE:
-            other(command.text)
+            other(command.text, ports)
 
 
 def is_client(command: Command) -> bool:
@@ -65,37 +86,50 @@ def is_client(command: Command) -> bool:
     return CLIENT.search(command.text) is not None
 
 
-def other(command: str) -> None:
+def other(command: str, ports: Mapping[int, int]) -> None:
     """Run a command that is neither `make run` nor a client of it."""
     if "localgateway" in command:
-        with serving(command, 8001, path="/"):
+        moved = f" --database-port {ports[8100]}" if ports[8100] != 8100 else ""
+        with serving(f"{command}{moved}", ports, port=8001, path="/"):
             return
     if "chalice local" in command:
-        with serving(command, 8000):
+        moved = f" --port {ports[8000]}" if ports[8000] != 8000 else ""
+        with serving(f"{command}{moved}", ports):
             return
-    timeout = 600
     say(command)
-    subprocess.run(command, shell=True, cwd=ROOT, check=True, env=environment(), timeout=timeout)
+    subprocess.run(
+        command, shell=True, cwd=ROOT, check=True, env=environment(ports), timeout=SECONDS
+    )
 
 
 @contextmanager
-def serving(command: str, port: int, path: str = "/health") -> Iterator[None]:
+def serving(
+    command: str, ports: Mapping[int, int], port: int = 8000, path: str = "/health"
+) -> Iterator[None]:
     """Run a server's command until the block ends; stop it as Ctrl-C does."""
+    command = here(command, ports)
     say(command)
     server = subprocess.Popen(
-        command, shell=True, cwd=ROOT, env=environment(), start_new_session=True
+        command, shell=True, cwd=ROOT, env=environment(ports), start_new_session=True
     )
     try:
-        wait_for(f"http://127.0.0.1:{port}{path}", server)
+        wait_for(f"http://127.0.0.1:{ports[port]}{path}", server)
         yield
     finally:
         os.killpg(server.pid, signal.SIGINT)
-        server.wait(20)
+        server.wait(60)
+
+
+def here(text: str, ports: Mapping[int, int]) -> str:
+    """Return a text of the README's with the ports that there are."""
+    names = "|".join(map(str, ports))
+    return re.sub(rf"\b(?:{names})\b", lambda match: str(ports[int(match[0])]), text)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     """Return once the server answers, whatever it answers."""
-    for _ in range(1200):
+    deadline = time.monotonic() + SECONDS  # it may have to be installed first
+    while time.monotonic() < deadline:
         assert server.poll() is None, "the server has ended"
         try:
             urllib.request.urlopen(url, timeout=5).close()
@@ -108,76 +142,84 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"nothing answers at {url}")
 
 
-def run_client(command: Command) -> None:
+def run_client(command: Command, ports: Mapping[int, int]) -> None:
     """Run a command of our own client; its comment says which exit code it has."""
     say(command.text)
-    if "chat" in command.text:
-        chat(command.text)
-        return
-    expected = re.search(r"exit code (\d+)", command.comment)
     words = shlex.split(command.text)
-    code = subprocess.run(words, cwd=ROOT, check=False, timeout=60).returncode
+    if "chat" in command.text:
+        code = talk(words, ports, "connected", "hello", "delivered to 1", end="\x04")
+    else:
+        code = subprocess.run(
+            words, cwd=ROOT, env=environment(ports), check=False, timeout=SECONDS
+        ).returncode
+    expected = re.search(r"exit code (\d+)", command.comment)
     assert code == int(expected[1] if expected else 0), f"exit code {code}"
 
 
-def chat(command: str) -> None:
-    """Type a line on a terminal, see it come back, and end."""
+def wscat(command: str, ports: Mapping[int, int]) -> None:
+    """Run a wscat command, send a message to everyone, and see it come back."""
+    command = here(command, ports)
+    say(command)
+    words = shlex.split(command)
+    words.insert(1, "--yes")
+    talk(words, ports, "Connected", MESSAGE, '"type":"message"', end="\x03")
+
+
+def talk(
+    words: Sequence[str], ports: Mapping[int, int], first: str, line: str, then: str, *, end: str
+) -> int:
+    """Type a line on a terminal, see what comes back, and end; return the exit code."""
     ours, theirs = pty.openpty()
     client = subprocess.Popen(
-        shlex.split(command), cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs
+        words, cwd=ROOT, env=environment(ports), stdin=theirs, stdout=theirs, stderr=theirs
     )
     try:
-        wait_for_text(ours, "connected")
-        os.write(ours, b"hello\r")
-        wait_for_text(ours, "delivered to 1")
-        os.write(ours, b"\x04")
-        assert client.wait(20) == 0
+        wait_for_text(client, ours, first)
+        os.write(ours, f"{line}\r".encode())
+        wait_for_text(client, ours, then)
+        os.write(ours, end.encode())
+        return client.wait(60)
     finally:
         client.kill()
         os.close(theirs)
         os.close(ours)
 
 
-def wait_for_text(terminal: int, text: str) -> None:
-    """Return once a terminal has shown a text."""
+def wait_for_text(client: subprocess.Popen[bytes], terminal: int, text: str) -> None:
+    """Return once a client's terminal has shown a text."""
     shown = ""
+    deadline = time.monotonic() + SECONDS
     while text not in shown:
-        assert select.select([terminal], [], [], 20)[0], shown
-        shown += os.read(terminal, 65_536).decode()
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65_536).decode(errors="replace")
+        else:
+            assert client.poll() is None, shown
+            assert time.monotonic() < deadline, shown
 
 
-def wscat(command: str, expected: str) -> None:
-    """Run a wscat command that sends a message and waits a second for what comes back."""
-    say(command)
-    arguments = [*shlex.split(command), "-x", MESSAGE, "-w", "1"]
-    arguments.insert(1, "--yes")
-    # Its input stays open, as a terminal's does: wscat ends with it.
-    with subprocess.Popen(
-        arguments,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-    ) as client:
-        assert client.stdout is not None
-        output = client.stdout.read()
-    assert expected in output, output
-
-
-def run_script() -> None:
+def run_script(ports: Mapping[int, int]) -> None:
     """Run the README's Python block."""
     (script,) = (it.text for it in blocks("README.md") if it.language == "python")
     say("the Python script")
     ran = subprocess.run(
-        [PYTHON, "-c", script], capture_output=True, text=True, timeout=30, check=True
+        [PYTHON, "-c", here(script, ports)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
     )
     assert "'type': 'reply'" in ran.stdout, ran.stdout
 
 
-def environment() -> dict[str, str]:
-    """Return the caller's environment, and a region: `chalice package` asks for one."""
-    return {**os.environ, "AWS_DEFAULT_REGION": "us-east-1"}
+def environment(ports: Mapping[int, int]) -> dict[str, str]:
+    """Return the caller's environment, ports, and a region: `chalice package` asks for one."""
+    moved = {"WSCLIENT_URL": here("ws://127.0.0.1:8000/api", ports)}
+    return {
+        **{name: it for name, it in os.environ.items() if not name.startswith("WSCLIENT_")},
+        **(moved if ports[8000] != 8000 else {}),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "PORT": str(ports[8000]),
+    }
 
 
 def say(what: str) -> None:

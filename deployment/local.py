@@ -113,12 +113,12 @@ def _try(client: LocalClient, message: str, refuse_origin: str | None) -> bool:
 
 
 def _keep(client: LocalClient) -> None:
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # before it says what they are good for
+        signal.signal(number, lambda *_: over.set())
     click.echo(f"running until Ctrl-C; the credential is {client.credential}, expected in")
     for place in client.places:
         click.echo(f"  {place}")
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
     over.wait()
 
 

@@ -11,8 +11,8 @@ import websocket
 
 _HEADER = "route.request.header."
 _QUERY = "route.request.querystring."
-_ANSWER_SECONDS = 20.0
-_MORE_SECONDS = 1.0
+_ANSWER_SECONDS = 60.0
+_MORE_SECONDS = 5.0
 _WRONG = "not-the-credential"
 # What API Gateway answers, and the emulator where it differs.
 NO_CREDENTIAL = (401,)

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,15 +50,15 @@ class LocalEmulator:
         """
         self._directory = Path(tempfile.mkdtemp(prefix="emulator-"))
         self.log = self._directory / "log"
-        self.endpoint_url = f"http://{HOST}:{port or _free_port()}"
         self._clients: dict[str, Any] = {}
-        with self.log.open("wb") as log:
+        with _reserved(port) as number, self.log.open("wb") as log:
+            self.endpoint_url = f"http://{HOST}:{number}"
             self.process = subprocess.Popen(
                 [sys.executable, *program],
                 env={
                     "PATH": environ.get("PATH", ""),
                     "BIND_HOST": HOST,
-                    "GATEWAY_PORT": self.endpoint_url.rpartition(":")[2],
+                    "GATEWAY_PORT": str(number),
                     # Listeners that do not heed BIND_HOST.
                     "IOT_MTLS_ENABLED": "0",
                     "SFTP_ENABLED": "0",
@@ -71,7 +72,7 @@ class LocalEmulator:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is its starter's to handle
             )
-        self._wait()
+            self._wait()
 
     def environ(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return an environment in which every program finds this one, and none finds AWS."""
@@ -155,8 +156,19 @@ def _accepts(endpoint_url: str) -> bool:
         return probe.connect_ex((HOST, int(endpoint_url.rpartition(":")[2]))) == 0
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        number: int = probe.getsockname()[1]
-        return number
+@contextmanager
+def _reserved(port: int) -> Iterator[int]:
+    """Yield ``port``, or any free one for 0, which nobody else gets before the emulator has it.
+
+    That takes it seconds. Linux gives both the same port, for neither minds and one alone listens.
+    """
+    if port:
+        yield port
+        return
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((HOST, 0))
+        number: int = holder.getsockname()[1]
+        if sys.platform != "linux":
+            holder.close()
+        yield number

@@ -28,7 +28,7 @@ _CREATED_WITH = (
     "LocalSecondaryIndexes",
     "StreamSpecification",
 )
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 
 
@@ -58,7 +58,10 @@ class EmbeddedDatabase:
         log = Path(tempfile.mkdtemp(prefix="localgateway-")) / "database.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "localgateway.database_process", str(number), str(port)],
+                [
+                    *(sys.executable, "-m", "localgateway.database_process"),
+                    *(str(number), str(port), str(log.parent)),
+                ],
                 cwd=Path(__file__).parent.parent,
                 env=_environment(log.parent),
                 pass_fds=(number,),

@@ -19,7 +19,6 @@ import re
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -118,21 +117,23 @@ async def _serve(listener: socket.socket) -> None:
     await server.serve_forever()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(directory: str) -> None:
     sys.stdin.buffer.read()
-    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)  # the parent made it for this process
+    # By its own name. TMPDIR has it too, but what ``tempfile`` makes of that, where it has gone or
+    # its disk is full, is /tmp itself.
+    shutil.rmtree(directory, ignore_errors=True)
     os._exit(0)
 
 
-def main(descriptor: int) -> None:
-    """Serve until the parent has gone, on the socket the parent has bound.
+def main(descriptor: int, directory: str) -> None:
+    """Serve until the parent has gone, on the socket the parent has bound; remove ``directory``.
 
     Were it bound here, another process could have got its port meanwhile.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(directory,), daemon=True).start()
     share_names()
     asyncio.run(_serve(socket.socket(fileno=descriptor)))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[3])  # between them the port, for whoever lists processes

@@ -58,7 +58,8 @@ class AppUnderTest:
             responses,
             definition.http_stage_variables,
         )
-        self.gateway = GatewayUnderTest(definition, functions, http_routes=routes)
+        # One clock for both: by the wall's, connections would end on the day the tests run.
+        self.gateway = GatewayUnderTest(definition, functions, http_routes=routes, clock=self.clock)
         self.settings = make_settings(
             table_name=self.table,
             management_endpoint=self.gateway.management_url,

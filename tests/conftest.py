@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from chalicelib.settings import known_variables
 from localgateway.database import EmbeddedDatabase
 
-_OURS = known_variables() | {"AWS_LAMBDA_FUNCTION_NAME", "AWS_PROFILE", "AWS_SESSION_TOKEN"}
+_OURS = known_variables() | {name for name in os.environ if name.startswith("AWS_")}
 
 # The same inputs each time, however slow the machine; `make search` tries those of chance.
 settings.register_profile(
@@ -40,6 +42,15 @@ def isolated_environment() -> Iterator[None]:
             "NO_PROXY",
         ):  # a proxy is for what is elsewhere: npm's registry
             patch.setenv(variable, "127.0.0.1,localhost", prepend=",")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_inputs() -> Iterator[None]:
+    """Hypothesis would draw constants of all modules that tests before have loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        if settings().derandomize:
+            patch.setattr(providers, "_get_local_constants", Constants)
         yield
 
 

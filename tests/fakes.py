@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import TypeVar
@@ -55,6 +55,17 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+class JumpingClock:
+    """The real clock, and as far ahead of it as it is told: ten thousand seconds once ``is_up``."""
+
+    def __init__(self, is_up: Callable[[], bool] = lambda: False) -> None:
+        self.ahead = 0.0
+        self._is_up = is_up
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead + (10_000 if self._is_up() else 0)
 
 
 class InMemoryConnectionRepository:
@@ -534,6 +545,7 @@ class ScriptedServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._closing = threading.Event()
+        self._connections: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -549,8 +561,12 @@ class ScriptedServer:
         self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join(60)  # nobody is accepted any more
+        for connection in self._connections:
+            with suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
     def _accept(self) -> None:
         for answers in self.script:
@@ -559,12 +575,13 @@ class ScriptedServer:
             except OSError:
                 return
             self.accepted += 1
+            self._connections.append(connection)
             thread = threading.Thread(target=self._serve, args=(connection, answers))
             self._threads.append(thread)
             thread.start()
 
     def _serve(self, connection: socket.socket, answers: Sequence[bytes | None]) -> None:
-        connection.settimeout(5)
+        connection.settimeout(60)
         with connection, suppress(OSError):  # the client may leave at any time
             for answer in answers:
                 request = _read_request(connection)
@@ -572,7 +589,7 @@ class ScriptedServer:
                     return
                 self.requests.append(request)
                 if answer is None:
-                    self._closing.wait(5)
+                    self._closing.wait(60)
                 else:
                     connection.sendall(answer)
                 if isinstance(answer, ThenReset):
@@ -581,6 +598,14 @@ class ScriptedServer:
                         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                     )
                     return
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections; nobody else can get it meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
 
 
 def _read_request(connection: socket.socket) -> bytes:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -36,7 +37,8 @@ class FaultyServer:
         self.tokens: list[bytes] = []
         """The session tokens of the requests, in their order."""
         self.accepted = 0
-        self.bodies = 0
+        self.received: Counter[str] = Counter()
+        """The bytes of bodies, for each last part of a path."""
         self._loop = asyncio.new_event_loop()
         self._open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -44,9 +46,9 @@ class FaultyServer:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(CERTIFICATE)
-        scheme = "https" if tls else "http"
         self.port = self._listener.getsockname()[1]
-        self.origin = f"{scheme}://localhost:{self.port}"
+        # The certificate's name; on some machines it is that of an IPv6 address first of all.
+        self.origin = f"https://localhost:{self.port}" if tls else f"http://127.0.0.1:{self.port}"
         self._server = self._loop.run_until_complete(
             asyncio.start_server(self._serve, sock=self._listener, ssl=context)
         )
@@ -62,18 +64,36 @@ class FaultyServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
+    def look_up(self, *_: Any, **__: Any) -> list[Any]:
+        """Stand in for getaddrinfo: whatever the name, it is here."""
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", self.port))]
+
+    @property
+    def bodies(self) -> int:
+        """The bytes of all bodies."""
+        return self.received.total()
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the server counts: a client may be done with it before it is counted."""
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end, "never counted"
+            time.sleep(0.005)
+
     async def _stop(self) -> None:
-        self._server.close()
-        while self._open:
+        # Not closed yet: asyncio would drop, and not close, what it has accepted a moment ago.
+        self._loop.remove_reader(self._listener)
+        while len(asyncio.all_tasks()) > 1:  # with those that have not begun yet
             for task, writer in self._open.items():
                 _abort(writer)
                 task.cancel()
             await asyncio.sleep(0.01)
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -100,7 +120,7 @@ class FaultyServer:
             lengths = [line for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
             length = int(lengths[0].partition(b":")[2]) if lengths else 0
             body = await reader.readexactly(length)
-            self.bodies += len(body)
+            self.received[name] += len(body)
         if fault.rstrip("0123456789") in ACTED:
             self.acted[name] += 1
         if fault in FIXED:
@@ -147,6 +167,8 @@ async def silent(writer: asyncio.StreamWriter) -> bool:
 
 
 async def early(writer: asyncio.StreamWriter) -> bool:
+    # Or the system may take in all of a large request by itself.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     writer.write(answer(413))
     return await silent(writer)
 

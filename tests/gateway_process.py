@@ -73,6 +73,11 @@ class GatewayProcess:
         client.close()
         return items
 
+    def is_empty(self) -> bool:
+        """Tell whether the app has heard of the end of every connection there was."""
+        kinds = ("connection#", "audience#")
+        return not any(item["pk"]["S"].startswith(kinds) for item in self.items())
+
     @property
     def output(self) -> str:
         # Without a seek: both processes are at one place in the file, and it would write there.

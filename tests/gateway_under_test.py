@@ -63,7 +63,10 @@ class GatewayUnderTest:
         disconnects: int = 1,
         concurrency: int = MAX_THREADS,
         make_server: Callable[..., Server] = Server,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """``clock`` tells seconds since the epoch."""
+        self.clock = clock
         self.clock_offset = 0
         """Milliseconds the gateway's clock is ahead; a test may move it."""
         self.calls: list[tuple[str, Event]] = []
@@ -83,7 +86,7 @@ class GatewayUnderTest:
             definition,
             self.stage,
             self._functions,
-            clock=lambda: time.time_ns() // 1_000_000 + self.clock_offset,
+            clock=lambda: int(self.clock() * 1000) + self.clock_offset,
             entropy=secrets.token_bytes,
             limits=self.limits,
             disconnects=disconnects,
@@ -101,6 +104,11 @@ class GatewayUnderTest:
     @property
     def management_url(self) -> str:
         return f"http://{self.address}/api"
+
+    def stop_clock(self) -> None:
+        """From now on time passes only as ``clock_offset`` says, however long a test takes."""
+        now = self.clock()
+        self.clock = lambda: now
 
     def connect(self, query: str = "", **options: Any) -> Any:
         """Open a connection; raises ``WebSocketBadStatusException`` when refused."""

@@ -28,7 +28,7 @@ class OverTheNetwork:
     base_path: str = ""
 
     def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
-        connection = http.client.HTTPConnection(self.address, timeout=20)
+        connection = http.client.HTTPConnection(self.address, timeout=60)
         try:
             connection.request(method, self.base_path + path, body, dict(headers))
             response = connection.getresponse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -41,6 +42,7 @@ class JwksServer:
         self.url = f"http://127.0.0.1:{self._server.server_port}/jwks.json?v=1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
+        self._held = socket.socket()
 
     def __enter__(self) -> JwksServer:
         return self
@@ -52,10 +54,13 @@ class JwksServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+        self._held.close()
 
     def stop(self) -> None:
-        """Refuse connections from now on."""
+        """Refuse connections from now on; nobody else gets the port."""
         if self._thread.is_alive():
             self._server.shutdown()
-            self._thread.join(5)
+            self._thread.join(60)
             self._server.server_close()
+            self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._held.bind(self._server.server_address)

@@ -1,7 +1,9 @@
 """AWS as far as the app calls it, with each call checked against the role of who makes it.
 
-The real clients sign real requests. What service is asked, for what and about which resource is
-read from the request, as AWS does; the tables are those of a real engine behind.
+The real clients sign real requests. Who asks which service, for what and about which resource is
+read from the request, as AWS does; the tables are those of a real engine behind. An access key's id
+is the name of the function whose role it belongs to: a call may come when its function has long
+answered, and another one acts.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from tests.cloudformation import ACCOUNT_ID, REGION, strings
 
 Statements = Sequence[Mapping[str, Any]]
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/")
+_SCOPE = re.compile(
+    r"Credential=(?P<function>\w+)/\d+/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/"
+)
 _MANAGEMENT = re.compile(r"/_aws/execute-api/(?P<api>\w+)/(?P<stage>\w+)/@connections/(?P<id>.+)")
 _PARAMETER = {"Name": "a", "Type": "SecureString", "Value": "s3cret", "Version": 2}
 
@@ -50,13 +54,12 @@ class PolicedEndpoint:
     posts: list[tuple[str, bytes]] = field(default_factory=list)
     queued: list[str] = field(default_factory=list)
     """Bodies of the messages that were sent to a queue."""
-    _function: str = ""
 
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Serve, and yield the endpoint's URL."""
         handler = type("Handler", (_Handler,), {"endpoint": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = _Server(("127.0.0.1", 0), handler)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -71,15 +74,9 @@ class PolicedEndpoint:
         bodies = [body for name, body in self.posts if name == connection_id]
         return [body for body in bodies if json.loads(body)["type"] != "message"]
 
-    @contextmanager
-    def acting_as(self, function: str) -> Iterator[None]:
-        """Check what is called meanwhile against the role of this function."""
-        self._function = function
-        yield
-        self._function = ""
-
     def answer(self, request: _Request) -> tuple[int, bytes]:
-        calls = [self._call(*described) for described in request.described()]
+        function = request.scope["function"]
+        calls = [self._call(function, *described) for described in request.described()]
         self.calls += calls
         allowed = all(call.allowed for call in calls)
         service = calls[0].action.partition(":")[0]
@@ -98,9 +95,11 @@ class PolicedEndpoint:
             return 200, json.dumps(self._queued(json.loads(request.body))).encode()
         return self._forwarded(request)
 
-    def _call(self, action: str, resource: str, leading_keys: tuple[str, ...] | None) -> AwsCall:
-        allowed = is_allowed(self.roles[self._function], action, resource, leading_keys)
-        return AwsCall(self._function, action, resource, leading_keys, allowed)
+    def _call(
+        self, function: str, action: str, resource: str, leading_keys: tuple[str, ...] | None
+    ) -> AwsCall:
+        allowed = is_allowed(self.roles[function], action, resource, leading_keys)
+        return AwsCall(function, action, resource, leading_keys, allowed)
 
     def _queued(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         self.queued += [entry["MessageBody"] for entry in payload.get("Entries", ())]
@@ -124,12 +123,17 @@ class _Request:
     headers: Mapping[str, str]
     body: bytes
 
-    def described(self) -> list[tuple[str, str, tuple[str, ...] | None]]:
-        """Return actions, resources and partition keys: several of what has no action itself."""
+    @property
+    def scope(self) -> re.Match[str]:
+        """Return who has signed it, for which region and service."""
         scope = _SCOPE.search(self.headers["authorization"])
         assert scope is not None
         assert scope["region"] == REGION
-        service = scope["service"]
+        return scope
+
+    def described(self) -> list[tuple[str, str, tuple[str, ...] | None]]:
+        """Return actions, resources and partition keys: several of what has no action itself."""
+        service = self.scope["service"]
         prefix = f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:"
         if service == "execute-api":
             match = _MANAGEMENT.fullmatch(unquote(self.path))
@@ -179,6 +183,12 @@ def _table_calls(
 
 def _keys(part: Mapping[str, Any]) -> tuple[str, ...]:
     return ((part.get("Item") or part["Key"])["pk"]["S"],)
+
+
+class _Server(ThreadingHTTPServer):
+    # All shards are read at once; a connection for which there is no room is tried again after a
+    # second, when whoever asked has given up.
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -36,7 +36,7 @@ class Steps:
         name = threading.current_thread().name
         with self._turn:
             self._release(name)
-            assert self._turn.wait_for(lambda: self._is_turn_of(name), timeout=10)
+            assert self._turn.wait_for(lambda: self._is_turn_of(name), timeout=60)
             self._holder = name
             if self._order:
                 self._order.pop(0)
@@ -63,7 +63,7 @@ class Steps:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(120)
             assert not thread.is_alive()
         if problems:
             raise problems[0]

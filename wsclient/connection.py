@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,25 @@ class Connection:
         return data.decode(errors="replace") if is_message else None
 
     def close(self) -> None:
-        """Close as the protocol wants it, or drop the connection after two seconds."""
-        self._client.close(timeout=_CLOSE_SECONDS)
-        self._client.shutdown()
+        """Close as the protocol wants it, or drop the connection after two seconds.
+
+        Not by the library's ``close``, in which Ctrl-C is lost: it passes over any exception.
+        """
+        try:
+            if self._client.connected:
+                with suppress(OSError, websocket.WebSocketException):
+                    self._say_goodbye()
+        finally:
+            self._client.shutdown()
+
+    def _say_goodbye(self) -> None:
+        """Send a close frame, and pass over what comes before its answer."""
+        end = time.monotonic() + _CLOSE_SECONDS
+        self._client.settimeout(_CLOSE_SECONDS)
+        self._client.send_close()
+        while self._client.recv_frame().opcode != ABNF.OPCODE_CLOSE:
+            if time.monotonic() >= end:
+                return
 
     def _read(self) -> tuple[int, bytes]:
         """Return a message or control frame; no opcode for half a frame, which is kept."""

@@ -205,14 +205,20 @@ def _started(command: Sequence[str]) -> subprocess.Popen[str]:
 
 
 def _database_port(pid: int | None) -> int:
-    """Find the engine the gateway has started: its child, by the port in its arguments."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in children:
-        arguments = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        numbers = [int(text) for text in arguments if text.isdigit()]
-        if numbers:
-            return numbers[-1]
+    """Find the engine the gateway has started: its child, by what that listens on."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [child for task in tasks for child in task.read_text().split()]
+    names = {name for child in children for name in map(os.readlink, _descriptors(child))}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        # Address and state in hexadecimal, and the socket's inode (proc_pid_net(5)).
+        _, address, _, state, *rest = line.split()
+        if state == "0A" and f"socket:[{rest[5]}]" in names:
+            return int(address.partition(":")[2], 16)
     raise BenchmarkError("the gateway has no database")
+
+
+def _descriptors(pid: str) -> list[Path]:
+    return list(Path(f"/proc/{pid}/fd").iterdir())
 
 
 def _environment() -> dict[str, str]:

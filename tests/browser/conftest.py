@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.window import Window
 from tests.end_to_end.conftest import serve
 from tests.gateway_process import GatewayProcess
+from tests.gateway_under_test import eventually
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _ARGUMENTS = [
@@ -25,6 +26,10 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# Waited for what comes at once on a quiet machine; for what is expected Playwright takes 5 s.
+_MILLISECONDS = 60_000
+expect.set_options(timeout=_MILLISECONDS)
 
 __all__ = ["serve"]
 
@@ -58,10 +63,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def gateway() -> Iterator[GatewayProcess]:
+def served() -> Iterator[GatewayProcess]:
     """What ``make run`` serves."""
     with GatewayProcess("--stage", "local") as running:
         yield running
+
+
+@pytest.fixture
+def gateway(served: GatewayProcess) -> GatewayProcess:
+    """The same once nobody is left in it of the test before: a moment after his window closes."""
+    eventually(served.is_empty, 60)
+    return served
 
 
 @pytest.fixture
@@ -72,7 +84,7 @@ def open_window(browser: Browser) -> Iterator[OpenWindow]:
 
     def open_one(url: str, **options: Any) -> Window:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 760}, **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(_MILLISECONDS)
         contexts.append(context)
         windows.append(Window(_prepared(context), url))
         return windows[-1]

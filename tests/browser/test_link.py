@@ -7,7 +7,6 @@ import json
 import pytest
 from playwright.sync_api import Page
 
-from localgateway.limits import Limits
 from tests.browser.conftest import OpenWindow
 from tests.end_to_end.conftest import Serve, accept
 from tests.gateway_process import GatewayProcess
@@ -20,9 +19,10 @@ def states_of(page: Page) -> list[str]:
 
 @pytest.fixture
 def page(gateway: GatewayProcess, open_window: OpenWindow) -> Page:
-    """The console's page, which may speak to any server, with a clock that a test moves."""
+    """The console's page, which may speak to any server, with a clock that only a test moves."""
     window = open_window("about:blank", bypass_csp=True)
-    window.page.clock.install()
+    window.page.clock.install(time=0)
+    window.page.clock.pause_at(1)
     window.page.goto(gateway.http_url)
     window.page.evaluate("window.told = []")
     return window.page
@@ -113,7 +113,7 @@ def test_an_idle_line_is_pinged_and_one_that_is_dead_is_left(page: Page, serve: 
 def test_what_is_unanswered_fails_when_the_line_breaks_and_is_not_sent_again(
     page: Page, serve: Serve
 ) -> None:
-    deaf = serve(limits=Limits(idle_timeout=1.0), connect=accept, disconnect=accept, message=accept)
+    deaf = serve(connect=accept, disconnect=accept, message=accept)
     start(page, deaf.url)
     page.evaluate(
         """() => {
@@ -121,6 +121,8 @@ def test_what_is_unanswered_fails_when_the_line_breaks_and_is_not_sent_again(
             window.answer = asked.catch(({ code }) => code);
         }"""
     )
+    deaf.wait_for("message")
+    deaf.clock_offset = 1000 * int(deaf.limits.idle_timeout)
     deaf.wait_for("disconnect")
     assert page.evaluate("answer") == "connection_lost"
     assert page.evaluate("told.at(-1).words").endswith("(1001 Going away).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -200,5 +201,6 @@ def test_the_first_stop_of_the_keyboard_leads_to_the_content(
     skip.focus()
     expect(skip).to_be_in_viewport()
     skip.press("Enter")
+    expect(page).to_have_url(re.compile("#"))
     page.keyboard.press("Tab")
     expect(page.get_by_label("Token")).to_be_focused()

@@ -27,6 +27,7 @@ from tests.browser import png
 from tests.browser.conftest import OpenWindow
 from tests.browser.window import Window
 from tests.gateway_process import ROOT, GatewayProcess
+from tests.gateway_under_test import eventually
 
 IMAGES = ROOT / "docs" / "images"
 PAGE = ROOT / "chalicelib" / "console" / "console.html"
@@ -60,6 +61,7 @@ def key(gateway: GatewayProcess, principal_id: str) -> str:
 def talk(gateway: GatewayProcess, open_window: OpenWindow, scheme: str) -> Window:
     """Have two people talk, and return the window of one of them."""
     options = {"color_scheme": scheme, "device_scale_factor": 1.5}
+    eventually(gateway.is_empty, 60)
     maya = open_window(gateway.http_url, **options).get_in(key(gateway, "maya"))
     ravi = open_window(gateway.http_url).get_in(key(gateway, "ravi"))
     maya.join("harbour")
@@ -75,9 +77,8 @@ def talk(gateway: GatewayProcess, open_window: OpenWindow, scheme: str) -> Windo
     ]
     for window, to, text in lines:
         window.send(text, to)
-        if to != "principal:ravi":  # which is refused
-            expect(maya.entries("message", text)).to_be_visible()
-    expect(maya.entries("error")).to_be_visible()
+        kind, words = ("error", "") if to == "principal:ravi" else ("message", text)
+        expect(maya.entries(kind, words)).to_be_visible()  # who is refused has the text back
     expect(maya.page.locator(".entry.mine")).to_have_count(3)
     maya.page.locator("#audience").fill("channel:harbour")
     maya.page.get_by_role("textbox", name="Message").focus()

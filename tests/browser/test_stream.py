@@ -112,6 +112,27 @@ def test_who_leaves_takes_the_channels_along(
     expect(window.page.locator("#channels > li")).to_have_count(0)
 
 
+def test_what_is_unanswered_when_somebody_leaves_is_not_left_for_the_next(
+    gateway: GatewayProcess, open_window: OpenWindow
+) -> None:
+    window = open_window(gateway.http_url)
+    page = window.page
+
+    def lose_messages(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(lambda text: None if "between us" in str(text) else server.send(text))
+
+    page.route_web_socket("**/api?ticket=*", lose_messages)
+    window.get_in().send("between us")
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("")
+    page.get_by_role("button", name="Leave and forget the token").click()
+    expect(page.get_by_label("Token")).to_be_focused()
+    assert "between us" not in window.kept()
+    window.enter("hello")
+    expect(window.entries("event", "Connected")).to_have_count(1)
+    expect(window.entries("error")).to_have_count(0)
+
+
 def test_a_channel_that_may_not_be_joined_any_more_is_given_up(
     gateway: GatewayProcess, open_window: OpenWindow
 ) -> None:

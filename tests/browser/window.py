@@ -27,7 +27,8 @@ class Window:
 
     def faults(self) -> list[str]:
         """Return errors, warnings and violations of the page's own policy."""
-        return [*self._complaints, *self.violations()]
+        violations = self.violations()  # what the browser has said before comes before
+        return [*self._complaints, *violations]
 
     def violations(self) -> list[str]:
         """Return what the page's policy has forbidden: the directive and what it was about."""
@@ -36,8 +37,8 @@ class Window:
 
     def forgive(self) -> None:
         """Forget the faults so far, which a test has asked for."""
+        self.page.evaluate("violations.length = 0")  # what the browser has said before comes before
         self._complaints.clear()
-        self.page.evaluate("violations.length = 0")
 
     def get_in(self, token: str = "hello") -> Window:
         """Connect with a token, and wait until the page knows who it is."""

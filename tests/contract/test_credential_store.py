@@ -92,7 +92,7 @@ def test_of_a_hundred_who_take_a_ticket_at_once_exactly_one_gets_it(stores: Stor
         barrier = Barrier(100)
 
         def take(_: int, digest: str = digest, barrier: Barrier = barrier) -> Ticket | None:
-            barrier.wait(10)
+            barrier.wait(60)
             return stores.tickets.take(digest, NOW)
 
         with ThreadPoolExecutor(100) as executor:

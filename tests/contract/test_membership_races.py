@@ -55,7 +55,7 @@ class SteppedDynamoDB(DynamoDB):
         if not self.order:
             return super().call(operation, payload)
         with self._condition:
-            self._condition.wait_for(self._is_my_turn, timeout=5)
+            assert self._condition.wait_for(self._is_my_turn, timeout=60)
             self._place += 1
             try:
                 return super().call(operation, payload)
@@ -101,7 +101,7 @@ def run(dynamodb: SteppedDynamoDB, order: str, **threads: Callable[[], object]) 
     for thread in running:
         thread.start()
     for thread in running:
-        thread.join(10)
+        thread.join(90)
         assert not thread.is_alive()
     dynamodb.order = ""
 

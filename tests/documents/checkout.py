@@ -12,12 +12,13 @@ from pathlib import Path
 
 from deployment.local_emulator import LocalEmulator
 from tests.documents.commands import ROOT
+from tests.documents.terminal import own
 
 _IGNORED = shutil.ignore_patterns(
     *(".git", ".venv", "venv", "vendor", "node_modules", "out", "deployed", "deployments"),
     *("__pycache__", ".*_cache", ".hypothesis", ".coverage*"),
 )
-# By their times make tells that there is nothing to install.
+# By their times make tells that there is nothing to install: the second is to be no older.
 _MADE = ("serves", "installed")
 # API Gateway's name for a WebSocket API, which only AWS's DNS knows.
 _ADDRESS = r"wss://([^./]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com"
@@ -38,10 +39,10 @@ def copy(directory: Path) -> Path:
     environment = checkout / ".venv"
     environment.mkdir()
     for each in Path(sys.prefix).iterdir():
-        if each.name in _MADE:
-            (environment / each.name).touch()
-        else:
+        if each.name not in _MADE:
             (environment / each.name).symlink_to(each)
+    for name in _MADE:
+        (environment / name).touch()
     _commit(checkout)
     return checkout
 
@@ -68,9 +69,11 @@ def _write_npx(program: Path, emulator: LocalEmulator, base: Mapping[str, str]) 
 def _commit(checkout: Path) -> None:
     """Make it a repository of its own, for commands of git."""
     identity = ("-c", "user.name=reader", "-c", "user.email=reader@example.com")
+    # Whoever runs the tests may have told git to sign, or to run hooks.
+    variables = own(os.environ) | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "all")):
         git = ("git", *identity, *arguments)
-        subprocess.run(git, cwd=checkout, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(git, cwd=checkout, env=variables, check=True, stdout=subprocess.DEVNULL)
 
 
 def filled(text: str, placeholders: Mapping[str, str]) -> str:

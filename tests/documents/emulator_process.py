@@ -2,7 +2,8 @@
 
 MiniStack keeps the name and nothing else of what is imported as a REST API, so there is nothing to
 replace: the API that is there is the answer. Functions that were changed are ready at once, where
-MiniStack has each deployment wait half a second for each. Runs as a script.
+MiniStack has each deployment wait half a second for each. The account is AWS's own, where MiniStack
+gives it as many executions at once as the machine has memory for. Runs as a script.
 """
 
 from __future__ import annotations
@@ -29,4 +30,5 @@ async def handle_request(
 if __name__ == "__main__":
     apigateway_v1.handle_request = handle_request
     lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0.0
+    lambda_svc._ACCOUNT_CONCURRENCY_CAP = 1000
     runpy.run_module("ministack", run_name="__main__", alter_sys=True)

@@ -90,13 +90,14 @@ class Reader:
 def wscat(terminal: Terminal, command: str, typed: Iterable[str] = ()) -> Ran:
     """Connect, type, see each line answered, and end with Ctrl-C; or be refused."""
     terminal.paste(command)
-    shown = terminal.wait_for(r"Connected|error: .*\n", 60)
+    # The first of all may be fetched.
+    shown = terminal.wait_for(r"Connected|error: .*\n", 600)
     if "Connected" not in shown:
-        return terminal.prompt(20)
+        return terminal.prompt()
     for line in typed:
         shown += say(terminal, line)
     terminal.press("\x03")
-    return Ran(0, shown + terminal.prompt(20).output)
+    return Ran(0, shown + terminal.prompt().output)
 
 
 def say(terminal: Terminal, line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -25,10 +26,10 @@ _PROMPTED = re.compile(r"<exit (\d+)> $")
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?>]*[A-Za-z]|[P\]].*?(?:\x07|\x1b\\))")
 _WHERE, _HERE = "\x1b[6n", "\x1b[1;1R"  # the cursor
 _OPTIONS = ("--noprofile", "--norc", "--noediting", "-i")
-
-
-# By these a make that is run by one knows it, and says more.
-_OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+_SECONDS = 60.0
+"""How long anything is waited for that comes at once on a quiet machine."""
+# By these a make or a git that is run by one knows it, and says more or works elsewhere.
+_OF_THE_CALLER = re.compile(r"MAKEFLAGS|MAKELEVEL|MFLAGS|GIT_.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +46,21 @@ class Terminal:
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self._master, slave = pty.openpty()
         _without_echo(slave)
-        own = {name: value for name, value in environ.items() if name not in _OF_MAKE}
         self.shell = subprocess.Popen(
             [sys.executable, "-c", ON_ITS_TERMINAL, shutil.which("bash") or "", *_OPTIONS],
             cwd=directory,
-            env={**own, "PS1": _PROMPT, "PS2": "", "TERM": "dumb", "HISTFILE": ""},
+            env={**own(environ), "PS1": _PROMPT, "PS2": "", "TERM": "dumb", "HISTFILE": ""},
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
         )
         os.close(slave)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._shown = ""
-        self.prompt(20)
+        self.prompt()
 
-    def run(self, command: str, seconds: float = 120.0) -> Ran:
+    def run(self, command: str, seconds: float = 600.0) -> Ran:
         """Run a command to its end."""
         self.paste(command)
         return self.prompt(seconds)
@@ -73,7 +74,7 @@ class Terminal:
         """Press a key, and go on looking at what was shown."""
         os.write(self._master, key.encode())
 
-    def wait_for(self, pattern: str, seconds: float = 30.0) -> str:
+    def wait_for(self, pattern: str, seconds: float = _SECONDS) -> str:
         """Return what was shown since the last paste, once that is among it."""
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.shown):
@@ -81,7 +82,7 @@ class Terminal:
             self._read(0.1)
         return self.shown
 
-    def prompt(self, seconds: float) -> Ran:
+    def prompt(self, seconds: float = _SECONDS) -> Ran:
         """Wait for the shell's prompt, which has the exit code of what was run."""
         shown = self.wait_for(_PROMPTED.pattern, seconds)
         match = _PROMPTED.search(shown)
@@ -111,11 +112,16 @@ class Terminal:
 
     def _read(self, seconds: float) -> None:
         while select.select([self._master], [], [], seconds)[0]:
-            text = os.read(self._master, 65_536).decode(errors="replace")
+            asked = self._shown.count(_WHERE)
+            self._shown += self._decoder.decode(os.read(self._master, 65_536))
             # Chalice's command line asks the terminal this, and waits ten seconds for an answer.
-            os.write(self._master, _HERE.encode() * text.count(_WHERE))
-            self._shown += text
+            os.write(self._master, _HERE.encode() * (self._shown.count(_WHERE) - asked))
             seconds = 0
+
+
+def own(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what the tests' caller has put there for itself."""
+    return {name: it for name, it in environ.items() if not _OF_THE_CALLER.fullmatch(name)}
 
 
 def _without_echo(terminal: int) -> None:

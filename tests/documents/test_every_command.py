@@ -140,7 +140,7 @@ def targets() -> set[str]:
 def operation_exists(service: str, operation: str) -> bool:
     """Ask AWS's command line, with an option that keeps it from doing anything."""
     command = [str(Path(sys.prefix) / "bin" / "aws"), service, operation, "--no-such-option"]
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert asked.returncode != 0
     return "Invalid choice" not in asked.stderr
 

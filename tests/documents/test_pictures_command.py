@@ -24,7 +24,7 @@ def test_the_pictures_are_drawn_anew_by_the_command_of_the_guide(tmp_path: Path)
     for name in kept:
         (copy / IMAGES / name).unlink()
     with Terminal(copy, os.environ) as terminal:
-        ran = terminal.run(command.text, 300)
+        ran = terminal.run(command.text)
     assert ran.code == 0, ran.output
     assert {it.name for it in (copy / IMAGES).iterdir()} == kept.keys()
     assert {it.name: it.read_bytes() for it in (ROOT / IMAGES).iterdir()} == kept

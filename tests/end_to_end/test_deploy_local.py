@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -64,19 +65,21 @@ def test_the_whole_app_is_deployed_and_lets_in_who_has_the_credential() -> None:
         elsewhere = "handshake with the right one, from a page of https://elsewhere.example.com"
         assert outcome(transcript, elsewhere) == "403"
         assert outcome(transcript, "handshake with the right credential") == "101"
-        assert '"delivered":1' in transcript
+        assert re.search(r'^ok +receive: .*"type":"message"', transcript, re.MULTILINE)
         assert "\nall as it should be\n" in transcript
         assert "MiniStack is not API Gateway" in transcript
         (url,) = re.findall(r"^WebSocket URL here: (ws://.*)$", transcript, re.MULTILINE)
         (credential,) = re.findall(r"the credential is (\S+),", transcript)
         client = websocket.create_connection(
-            url, header={"token": credential}, timeout=20, suppress_origin=True
+            url, header={"token": credential}, timeout=60, suppress_origin=True
         )
         client.send('{"action": "whoami", "id": "1"}')
-        assert '"principalId"' in client.recv()
+        myself = f"connection:{json.loads(client.recv())['result']['connectionId']}"
+        client.send(json.dumps({"action": "sendmessage", "to": myself, "message": "hello"}))
+        assert '"delivered":1' in str(client.recv()) + str(client.recv())
         client.close()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         assert process.returncode == 0
     assert files() == before, "the checkout is as it was"
     with socket.socket() as probe:
@@ -90,7 +93,7 @@ def test_an_api_that_is_not_as_it_should_be_is_exit_1(tmp_path: Path) -> None:
     for policy in (project.directory / ".chalice" / "policies").iterdir():
         policy.write_text(policy.read_text().replace("${", "{"))
     with running("--project-dir", str(project.directory)) as process:
-        transcript, _ = process.communicate(timeout=120)
+        transcript, _ = process.communicate(timeout=300)
         assert process.returncode == 1
     assert re.search(r"^NOT +handshake with the right credential: 403$", transcript, re.MULTILINE)
     assert "\nNOT as it should be\n" in transcript
@@ -103,7 +106,7 @@ def test_a_deployment_that_fails_is_exit_1_without_a_stack_trace_of_ours(
     project.configure(lambda config: config.update(deployment={"alarm": True}))
     options = ("--project-dir", str(project.directory), "--stage", "dev")
     with running(*options) as process:
-        transcript, _ = process.communicate(timeout=120)
+        transcript, _ = process.communicate(timeout=300)
         assert process.returncode == 1
     assert "alarm is not an option" in transcript
     assert "Error: chalice deploy failed" in transcript

@@ -156,7 +156,7 @@ class Stage:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def chalice(self, command: str) -> subprocess.CompletedProcess[str]:

@@ -97,16 +97,16 @@ def gateway() -> Iterator[GatewayUnderTest]:
         "passed": Route("message", "AWS"),
     }
     handlers = {"connect": accept, "disconnect": accept, "message": echo}
-    functions = Functions({"work": echo}, timeout=5.0)
+    functions = Functions({"work": echo}, timeout=30.0)
     gateway = GatewayUnderTest(
         ApiDefinition(routes=routes),
         handlers,
         Limits(
             frame_size=FRAME,
             message_size=MESSAGE,
-            handshake_timeout=5.0,
-            close_timeout=0.5,
-            integration_timeout=5.0,
+            handshake_timeout=30.0,
+            close_timeout=30.0,
+            integration_timeout=30.0,
         ),
         http_routes=HttpRoutes(make_app(), Config(chalice_stage="local")),
         make_server=lambda gateway, routes: Server(

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from chalicelib import openapi
+from chalicelib.connections import EVERYONE, members
 from chalicelib.http_routes import ROUTE_SCOPES
 from chalicelib.scopes import Scopes
 from localgateway.database import EmbeddedDatabase
@@ -72,8 +73,14 @@ def host(hosts: dict[str, Host], request: pytest.FixtureRequest) -> Host:
     return hosts[request.param]
 
 
+def forgotten(app: AppUnderTest) -> None:
+    """Wait until the app knows of everybody's leaving: till then they are counted too."""
+    eventually(lambda: not list(members(app.services.connections, EVERYONE, -1)))
+
+
 @pytest.fixture
 def client(app: AppUnderTest) -> Iterator[Any]:
+    forgotten(app)
     client = app.gateway.connect(**TOKEN)
     yield client
     client.close()
@@ -292,6 +299,7 @@ def test_who_is_disconnected_is_told_why_and_forgotten(
 
 
 def test_all_of_a_principal_are_disconnected(host: Host, app: AppUnderTest) -> None:
+    forgotten(app)
     clients = [app.gateway.connect(**TOKEN) for _ in range(3)]
     for each in clients:
         whoami(each)

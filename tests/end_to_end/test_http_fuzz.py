@@ -72,7 +72,7 @@ def test_whatever_is_asked_is_answered_as_described(
     case: schemathesis.Case[Any], app: AppUnderTest, session: requests.Session
 ) -> None:
     url = f"http://{app.gateway.address}"
-    response = case.call(base_url=url, headers=BEARER, session=session)
+    response = case.call(base_url=url, headers=BEARER, session=session, timeout=60)
     if response.status_code in OF_GATEWAY or response.content == NO_HTTP:
         return
     case.validate_response(response, checks=CHECKS)

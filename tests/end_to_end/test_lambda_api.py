@@ -39,7 +39,7 @@ def invoked() -> Invoked:
 
 @pytest.fixture
 def client(invoked: Invoked) -> Iterator[Any]:
-    functions = Functions({"work": invoked}, timeout=5.0)
+    functions = Functions({"work": invoked}, timeout=30.0)
     names = {"work": "work", "app-dev-work": "work"}
 
     def with_functions(gateway: Any, http_routes: Any) -> Server:
@@ -74,7 +74,7 @@ def test_a_function_that_raises_says_so_as_lambda_does(client: Any) -> None:
 def test_an_event_invocation_is_not_waited_for(client: Any, invoked: Invoked) -> None:
     answer = client.invoke(FunctionName="work", InvocationType="Event", Payload=b'{"n": 2}')
     assert answer["StatusCode"] == 202
-    assert invoked.done.wait(2)
+    assert invoked.done.wait(30)
     assert invoked.event == {"n": 2}
 
 

@@ -178,7 +178,7 @@ def test_an_answer_that_is_ready_sooner_arrives_sooner(serve: Serve) -> None:
     def ask(event: Any, _context: Any) -> Any:
         body = json.loads(event["body"])["n"]
         if body == "first":
-            assert first_may_go.wait(5)
+            assert first_may_go.wait(30)
         return {"statusCode": 200, "body": body}
 
     gateway = serve(routes={"ask": Route("ask", two_way=True)}, ask=ask)

@@ -27,7 +27,7 @@ def rooms() -> Iterator[GatewayProcess]:
 def get(gateway: GatewayProcess, path: str, **headers: str) -> tuple[int, Any]:
     request = urllib.request.Request(f"{gateway.http_url}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:

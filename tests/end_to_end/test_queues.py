@@ -106,7 +106,7 @@ def test_what_fails_twice_is_answered_from_the_dead_letter_queue(orders: Gateway
     client.send("soufflé")
     assert client.recv() == "no soufflé today"
     client.close()
-    assert orders.output.count("RuntimeError: it has collapsed") == 2
+    eventually(lambda: orders.output.count("RuntimeError: it has collapsed") == 2)
 
 
 def test_queues_and_their_functions_are_named_at_start(orders: GatewayProcess) -> None:
@@ -171,6 +171,8 @@ def test_queues_elsewhere_keep_what_was_not_done(
     tmp_path: Path, database: EmbeddedDatabase
 ) -> None:
     app = (APP + DEFINITION).replace("jobs", "kept-jobs").replace('Timeout": 10', 'Timeout": 4')
+    # The poll of a gateway that has gone may still take it, and so may one that is slow to go.
+    app = app.replace('ReceiveCount": 3', 'ReceiveCount": 100')
     directory = project(tmp_path, app)
     elsewhere = ("--queues", database.endpoint_url)
     slow = ("--env", "SECONDS=60")
@@ -183,7 +185,7 @@ def test_queues_elsewhere_keep_what_was_not_done(
         eventually(lambda: "at work" in gateway.output)
     with GatewayProcess(*elsewhere, project=directory) as gateway:
         assert gateway.database_url not in {"", database.endpoint_url}
-        eventually(lambda: "done with ['hello']" in gateway.output, seconds=10)
+        eventually(lambda: "done with ['hello']" in gateway.output, seconds=60)
 
 
 def test_a_database_elsewhere_leaves_queues_in_the_embedded_engine(

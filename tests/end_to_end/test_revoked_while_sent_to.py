@@ -74,7 +74,7 @@ def test_nothing_arrives_once_the_revocation_has_answered(app: AppUnderTest) -> 
             revoked = post(app, "/principals/revoke", sign_operator(), {"principal": "alice"})
         finally:
             halting.go_on.set()
-        delivery = sending.result(10)["result"]["delivery"]
+        delivery = sending.result(60)["result"]["delivery"]
     assert revoked[0] == 200
     assert (revoked[1]["closed"], revoked[1]["left"]) == (OF_ALICE, 0)
     before, after = halting.posted[:BEFORE], halting.posted[BEFORE:]

@@ -17,6 +17,7 @@ from chalicelib.http_routes import ROUTE_SCOPES, route_name
 from tests.client_process import run
 from tests.documents.commands import Command, commands
 from tests.gateway_process import ROOT, GatewayProcess
+from tests.gateway_under_test import eventually
 from tests.http_hosts import OverTheNetwork
 from tests.wsclient_fakes import TicketServer
 from wsclient.errors import ExitCode
@@ -43,6 +44,12 @@ def client(gateway: GatewayProcess) -> Iterator[Any]:
     client = gateway.connect(header={"token": "hello"})
     yield client
     client.close()
+    eventually(lambda: all_have_left(gateway))  # or the next test finds it
+
+
+def all_have_left(gateway: GatewayProcess) -> bool:
+    log = gateway.output
+    return log.count(" $connect 101 ") == len(re.findall(r" \$disconnect \d+ ", log))
 
 
 def connection_id(client: Any) -> str:
@@ -185,7 +192,7 @@ BY_CURL, *BY_CLIENT = RUNS
 def test_the_request_of_the_page_sends_a_message(gateway: GatewayProcess) -> None:
     text = BY_CURL.text.replace("http://127.0.0.1:8000", gateway.http_url)
     words = ["bash", "-c", f"{text} --silent --show-error --fail-with-body"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["delivery"]["failed"] == 0
 

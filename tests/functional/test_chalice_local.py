@@ -31,33 +31,43 @@ def chalice_local(directory: Path, **variables: str) -> Iterator[int]:
 @contextmanager
 def serving(project: ChaliceProject, stage: str, path: str) -> Iterator[int]:
     """Serve a project on a free port, as a user does; ``path`` is one that answers anybody."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [*CHALICE, "local", "--stage", stage, "--no-autoreload", "--port", str(port)],
-        cwd=project.directory,
-        env=dict(project.environ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while post(port, path=path, method="GET") is None:
-            assert process.poll() is None, "it has ended"
-            assert time.monotonic() < deadline, "it does not answer"
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
+    with reserved_port() as port:
+        process = subprocess.Popen(
+            [*CHALICE, "local", "--stage", stage, "--no-autoreload", "--port", str(port)],
+            cwd=project.directory,
+            env=dict(project.environ),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while post(port, path=path, method="GET") is None:
+                assert process.poll() is None, "it has ended"
+                assert time.monotonic() < deadline, "it does not answer"
+                time.sleep(0.05)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Yield a port that nobody is given by chance; who asks for it by its number may listen there.
+
+    Two may have an address that both of them let be used again, as long as one listens at most.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def post(
     port: int, authorization: str | None = None, path: str = "/tickets", method: str = "POST"
 ) -> int | None:
     """Return the status; None where there is no answer at all."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {} if authorization is None else {"Authorization": authorization}
     try:
         connection.request(method, path, headers=headers)

@@ -53,10 +53,10 @@ def test_a_worker_that_is_killed_loses_nobody_and_repeats_are_counted(
             stdout=subprocess.DEVNULL,
         )
         try:
-            eventually(lambda: sum(server.seen.values()) >= 60)
+            eventually(lambda: sum(server.seen.values()) >= 60, 60)
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
         assert sum(server.seen.values()) < 300
         report = store.report("m1")
         assert report is not None

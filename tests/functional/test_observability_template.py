@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,8 +95,4 @@ def test_a_filter_waits_for_its_log_group(resources: dict[str, Any]) -> None:
 
 
 def test_cfn_lint_has_nothing_to_say(project: ChaliceProject, resources: dict[str, Any]) -> None:
-    template = Path(project.directory, "out", "sam.json")
-    lint = "import sys; from cfnlint.runner import main; sys.exit(main())"
-    command = [sys.executable, "-c", lint, "--regions", "us-east-1", "--", str(template)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert (ran.returncode, ran.stdout) == (0, "")
+    assert project.lint("out/sam.json") == (0, "", "")

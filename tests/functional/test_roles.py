@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -106,11 +107,19 @@ def client(
         yield client
 
 
-def invoke(endpoint: PolicedEndpoint, client: Client, role: str, event: dict[str, Any]) -> Any:
-    """Invoke a function in a fresh process of its own, as far as the app can tell."""
+@contextmanager
+def acting_as(role: str) -> Iterator[None]:
+    """Be a fresh process of a function, as far as the app can tell, with credentials of its own."""
     bootstrap.services.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", role)
+        yield
+
+
+def invoke(client: Client, role: str, event: dict[str, Any]) -> Any:
+    """Invoke a function in a process of its own."""
     function = re.sub(r"(?<!^)(?=[A-Z])", "_", role).lower()
-    with endpoint.acting_as(role):
+    with acting_as(role):
         return client.lambda_.invoke(function, event).payload
 
 
@@ -121,25 +130,24 @@ class OutOfTime:
         return 0
 
 
-def let_people_in(endpoint: PolicedEndpoint, client: Client) -> None:
+def let_people_in(client: Client) -> None:
     """Ask each authorizer with each kind of credential; only the first is a good one."""
     handshake = authorizer_event(headers=[("token", "s3cret")])
-    assert invoke(endpoint, client, "WebsocketAuthorizer", handshake)["principalId"]
+    assert invoke(client, "WebsocketAuthorizer", handshake)["principalId"]
     bearer = [("Authorization", f"Bearer {API_KEY}")]
     for unknown in (authorizer_event(bearer), authorizer_event(query=[("ticket", TICKET)])):
         with pytest.raises(Exception, match="Unauthorized"):
-            invoke(endpoint, client, "WebsocketAuthorizer", unknown)
+            invoke(client, "WebsocketAuthorizer", unknown)
     arn = handshake["methodArn"].replace("$connect", "POST/tickets")
     http_handshake = {"type": "TOKEN", "authorizationToken": f"Bearer {API_KEY}", "methodArn": arn}
     with pytest.raises(Exception, match="Unauthorized"):
-        invoke(endpoint, client, "HttpAuthorizer", http_handshake)
+        invoke(client, "HttpAuthorizer", http_handshake)
     http_handshake["authorizationToken"] = "Bearer s3cret"
-    let_in = invoke(endpoint, client, "HttpAuthorizer", http_handshake)
-    ask(endpoint, client, "POST", "/tickets", let_in["context"])
+    let_in = invoke(client, "HttpAuthorizer", http_handshake)
+    ask(client, "POST", "/tickets", let_in["context"])
 
 
 def ask(
-    endpoint: PolicedEndpoint,
     client: Client,
     method: str,
     path: str,
@@ -167,8 +175,7 @@ def ask(
         "stageVariables": None,
         "isBase64Encoded": False,
     }
-    bootstrap.services.cache_clear()
-    with endpoint.acting_as("APIHandler"):
+    with acting_as("APIHandler"):
         answer = client._app(event, TimeEnough())
     assert answer["statusCode"] == status, answer
     found: dict[str, Any] = json.loads(answer["body"])
@@ -186,40 +193,40 @@ def use_http(endpoint: PolicedEndpoint, client: Client) -> None:
     """Ask every route for everything it does; there is somebody to be closed, in a channel."""
     context = {"scopes": "publish admin", "expiresAt": "99999999999", "demonstration": "false"}
     for connection_id in ("closed", "closed-too"):
-        connect(endpoint, client, connection_id, ALICE)
+        connect(client, connection_id, ALICE)
         say(endpoint, client, connection_id, action="join", channel="news")
-    ask(endpoint, client, "GET", "/health", {})
+    ask(client, "GET", "/health", {})
     message = {"to": "everyone", "message": "hello"}
-    accepted = ask(endpoint, client, "POST", "/messages", context, body=message, status=202)
-    assert ask(endpoint, client, "POST", "/messages", context, body=message, status=202) == accepted
+    accepted = ask(client, "POST", "/messages", context, body=message, status=202)
+    assert ask(client, "POST", "/messages", context, body=message, status=202) == accepted
     too_long = {"to": "everyone", "message": "a" * 131_072}
-    ask(endpoint, client, "POST", "/messages", context, body=too_long, status=413)
-    ask(endpoint, client, "GET", "/jobs/{job_id}", context, job_id=accepted["jobId"])
-    ask(endpoint, client, "GET", "/connections", context)
+    ask(client, "POST", "/messages", context, body=too_long, status=413)
+    ask(client, "GET", "/jobs/{job_id}", context, job_id=accepted["jobId"])
+    ask(client, "GET", "/connections", context)
     one, every = "/connections/{connection_id}", "/principals/{principal_id}/connections"
-    ask(endpoint, client, "GET", one, context, connection_id="closed")
-    ask(endpoint, client, "DELETE", one, context, connection_id="closed")
-    ask(endpoint, client, "DELETE", every, context, principal_id="nobody")
-    manage_keys(endpoint, client, {**context, "scopes": "admin:keys"})
+    ask(client, "GET", one, context, connection_id="closed")
+    ask(client, "DELETE", one, context, connection_id="closed")
+    ask(client, "DELETE", every, context, principal_id="nobody")
+    manage_keys(client, {**context, "scopes": "admin:keys"})
 
 
-def manage_keys(endpoint: PolicedEndpoint, client: Client, authorizer: Mapping[str, Any]) -> None:
+def manage_keys(client: Client, authorizer: Mapping[str, Any]) -> None:
     """Make a key and let it, which may have been revoked meanwhile, manage itself."""
     wanted = {"principal": "robot", "scopes": ["admin:keys"]}
-    made = ask(endpoint, client, "POST", "/keys", authorizer, body=wanted, status=201)
+    made = ask(client, "POST", "/keys", authorizer, body=wanted, status=201)
     robot = {**authorizer, "principalId": "robot", "key": made["keyId"]}
-    assert len(ask(endpoint, client, "GET", "/keys", robot)["keys"]) == 1
+    assert len(ask(client, "GET", "/keys", robot)["keys"]) == 1
     one = "/keys/{key_id}"
-    ask(endpoint, client, "DELETE", one, robot, key_id=made["keyId"])
-    ask(endpoint, client, "DELETE", one, robot, key_id=made["keyId"], status=403)
+    ask(client, "DELETE", one, robot, key_id=made["keyId"])
+    ask(client, "DELETE", one, robot, key_id=made["keyId"], status=403)
 
 
 def a_whole_life(endpoint: PolicedEndpoint, client: Client) -> None:
     """Everything functions do; all connections are in a channel, for that is more to undo."""
-    let_people_in(endpoint, client)
+    let_people_in(client)
     leave_for_good = ("gone", "gone-later", "gone-as-well")
     for connection_id in (*leave_for_good, CONNECTION_ID):
-        assert connect(endpoint, client, connection_id, ALICE) == 200
+        assert connect(client, connection_id, ALICE) == 200
         for action in ("join", "leave", "join"):
             say(endpoint, client, connection_id, action=action, channel="news")
     say(endpoint, client, CONNECTION_ID, action="whoami")
@@ -227,7 +234,7 @@ def a_whole_life(endpoint: PolicedEndpoint, client: Client) -> None:
     say(endpoint, client, CONNECTION_ID, action="sendmessage", message="a", to="connection:gone")
     deliver_to_everyone(endpoint, client)
     use_http(endpoint, client)
-    invoke(endpoint, client, "WebsocketDisconnect", disconnect_event())
+    invoke(client, "WebsocketDisconnect", disconnect_event())
     live_on_and_end(endpoint, client)
 
 
@@ -235,7 +242,7 @@ def live_on_and_end(endpoint: PolicedEndpoint, client: Client) -> None:
     """Renew, expire, be swept, be revoked and kept out."""
     expired = {**CLIENT, "expiresAt": str(int(time.time()) - 60)}
     for connection_id, authorizer in (("renewed", CLIENT), ("expired", expired), ("old", CLIENT)):
-        connect(endpoint, client, connection_id, authorizer)
+        connect(client, connection_id, authorizer)
     for connection_id in ("renewed", "old"):
         say(endpoint, client, connection_id, action="join", channel="news")
     say(endpoint, client, "renewed", action="authenticate", token="s3cret")
@@ -244,19 +251,19 @@ def live_on_and_end(endpoint: PolicedEndpoint, client: Client) -> None:
         message_event(unknown_key, connection_id="old"),
         message_event('{"action": "ping"}', connection_id="expired"),
     ):
-        invoke(endpoint, client, "WebsocketMessage", refused)
-    connect(endpoint, client, "swept", CLIENT)
+        invoke(client, "WebsocketMessage", refused)
+    connect(client, "swept", CLIENT)
     say(endpoint, client, "swept", action="join", channel="news")
     # The one has expired, the renewal of the other has stopped before its memberships.
     end_members(endpoint, "swept", "renewed")
     end_connection(endpoint, "swept")
     sweep = client.events.generate_cw_event("aws.events", "Scheduled Event", {}, [], REGION)
-    invoke(endpoint, client, "WebsocketSweep", sweep)
+    invoke(client, "WebsocketSweep", sweep)
     operator = {"principalId": "operator", "expiresAt": "99999999999", "scopes": "admin"}
     operator["demonstration"] = "false"
     for path in ("/principals/revoke", "/principals/allow"):
-        ask(endpoint, client, "POST", path, operator, body={"principal": "client"})
-        status = connect(endpoint, client, "late", {**CLIENT, "issuedAt": "1"})
+        ask(client, "POST", path, operator, body={"principal": "client"})
+        status = connect(client, "late", {**CLIENT, "issuedAt": "1"})
         assert status == (403 if path.endswith("revoke") else 200)
 
 
@@ -282,14 +289,12 @@ def end_item(endpoint: PolicedEndpoint, pk: str, sk: str) -> None:
     client.close()
 
 
-def connect(
-    endpoint: PolicedEndpoint, client: Client, connection_id: str, authorizer: dict[str, str]
-) -> int:
+def connect(client: Client, connection_id: str, authorizer: dict[str, str]) -> int:
     """Open a connection, not so new that it is not taken for gone; return the status."""
     event = connect_event(authorizer)
     event["requestContext"]["connectionId"] = connection_id
     event["requestContext"]["connectedAt"] = int(time.time() - 60) * 1000
-    answer = invoke(endpoint, client, "WebsocketConnect", event)
+    answer = invoke(client, "WebsocketConnect", event)
     return int(answer["statusCode"])
 
 
@@ -298,7 +303,7 @@ def say(endpoint: PolicedEndpoint, client: Client, connection_id: str, **frame: 
     event = message_event(json.dumps(frame), connection_id=connection_id)
     event["requestContext"]["authorizer"] |= ALICE
     before = endpoint.answers(connection_id)
-    invoke(endpoint, client, "WebsocketMessage", event)
+    invoke(client, "WebsocketMessage", event)
     if connection_id not in endpoint.gone:
         (answer,) = endpoint.answers(connection_id)[len(before) :]
         assert json.loads(answer)["type"] == "reply"
@@ -307,19 +312,18 @@ def say(endpoint: PolicedEndpoint, client: Client, connection_id: str, **frame: 
 def deliver_to_everyone(endpoint: PolicedEndpoint, client: Client) -> None:
     """Send to so many that most are left to the queue, and work that in two goes."""
     broadcast = mapped_message_event(json.dumps({"action": "sendmessage", "message": "hello"}))
-    invoke(endpoint, client, "WebsocketMessage", broadcast)
+    invoke(client, "WebsocketMessage", broadcast)
     first = list(endpoint.queued)
-    bootstrap.services.cache_clear()
     # Of a shard with nobody in it nothing would be left, if it is read soon enough.
     waiting = shard_of("gone-later", 16)
     (task,) = (task for task in first if json.loads(task)["shard"] == waiting)
-    with endpoint.acting_as("WebsocketDeliver"):
+    with acting_as("WebsocketDeliver"):
         event = client.events.generate_sqs_event([task], "deliveries")
         client._app.handler_map["websocket_deliver"](event, OutOfTime())
     assert len(endpoint.queued) == len(first) + 1, "what was left is handed on"
     for task in endpoint.queued:
         event = client.events.generate_sqs_event([task], "deliveries")
-        invoke(endpoint, client, "WebsocketDeliver", event)
+        invoke(client, "WebsocketDeliver", event)
 
 
 def test_every_call_of_the_app_is_allowed_to_the_function_that_makes_it(

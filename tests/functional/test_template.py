@@ -68,14 +68,7 @@ def test_cfn_lint_finds_nothing(project: ChaliceProject) -> None:
         for form in ("json", "yaml"):
             project.run("package", "--stage", stage, "--template-format", form, f"lint/{stage}")
     files = [f"lint/{stage}/sam.{form}" for stage in STAGES for form in ("json", "yaml")]
-    found = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), *files],
-        cwd=project.directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    assert project.lint(*files) == (0, "", "")
 
 
 def test_sam_makes_cloudformation_of_it(template: dict[str, Any]) -> None:
@@ -260,14 +253,7 @@ def test_the_http_stage_has_the_definitions_variables(own_project: ChaliceProjec
     (http,) = of_type(translated(template), "AWS::ApiGateway::Stage").values()
     assert (http["StageName"], http["Variables"]) == ("api", variables)
     own_project.run("package", "--stage", "dev", "out")
-    found = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), "out/sam.json"],
-        cwd=own_project.directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    assert own_project.lint("out/sam.json") == (0, "", "")
 
 
 def test_a_merged_template_adds_to_the_variables_and_wins(own_project: ChaliceProject) -> None:

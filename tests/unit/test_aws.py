@@ -19,7 +19,7 @@ from chalicelib.errors import ConfigurationError, ServiceUnavailable
 from chalicelib.exchanges import Limits, NoAnswer, Repeated
 from chalicelib.http1 import Response
 from tests.factories import NOW
-from tests.fakes import Clock, ScriptedServer
+from tests.fakes import Clock, ScriptedServer, refusing_port
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -193,7 +193,7 @@ def test_each_of_many_posts_is_signed_and_answered() -> None:
             Clock(NOW),
             limits=Limits(sockets=1),
         )
-        results = list(client.post_each([1, 2, 3], lambda item: f"/{item}%3D", b"hello", 5.0))
+        results = list(client.post_each([1, 2, 3], lambda item: f"/{item}%3D", b"hello", 60.0))
         client.close()
     assert results == [
         (1, Response(200, b"ok")),
@@ -225,7 +225,7 @@ def test_many_posts_take_up_new_credentials_and_the_time() -> None:
             clock,
             limits=Limits(sockets=1),
         )
-        for number, _ in client.post_each([1, 2, 3], str, b"hello", 5.0):
+        for number, _ in client.post_each([1, 2, 3], str, b"hello", 60.0):
             clock.now += 0.6
             assert number
         client.close()
@@ -234,9 +234,10 @@ def test_many_posts_take_up_new_credentials_and_the_time() -> None:
 
 
 def test_many_posts_to_where_nobody_is_have_no_answer() -> None:
-    with ScriptedServer([]) as server:
-        client = client_of(server, lambda: CREDENTIALS, Clock(NOW))
-    ((_, result),) = client.post_each(["a"], str, b"s3cret", 5.0)
+    with refusing_port() as port:
+        signer = Signer("us-east-1", "execute-api")
+        client = SignedClient(f"http://127.0.0.1:{port}", signer, lambda: CREDENTIALS, Clock(NOW))
+        ((_, result),) = client.post_each(["a"], str, b"s3cret", 60.0)
     assert isinstance(result, NoAnswer)
     assert "s3cret" not in result.reason
 

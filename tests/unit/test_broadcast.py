@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chalicelib.aws import Credentials, SignedClient, Signer
+from chalicelib.backoff import Backoff
 from chalicelib.broadcast import (
     MAX_PAYLOAD_BYTES,
     Broadcaster,
@@ -28,10 +29,11 @@ from chalicelib.errors import (
     PortcullisError,
     ServiceUnavailable,
 )
+from chalicelib.exchanges import Limits
 from chalicelib.management_api import APIGatewayManagementAPI
 from chalicelib.reading import Place
 from tests.factories import NOW, make_connection
-from tests.fakes import Clock, FakeManagementAPI, InMemoryConnectionRepository
+from tests.fakes import Clock, FakeManagementAPI, InMemoryConnectionRepository, JumpingClock
 from tests.faulty_server import FaultyServer
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret")
@@ -333,27 +335,41 @@ def test_where_there_is_a_queue_nobody_is_taken_who_could_not_be_sent_to_in_time
 
 def test_a_store_that_answers_nothing_does_not_keep_the_answer_back(clock: Clock) -> None:
     may_go_on = threading.Event()
+    has_ended: list[bool] = []
 
     class Hanging(InMemoryConnectionRepository):
         def read(
             self, audience: Audience, shard: int, start: str | None, limit: int, now: float
         ) -> Page:
             if start is not None:
-                may_go_on.wait(5)
+                has_ended.append(may_go_on.wait(60))
             return super().read(audience, shard, start, 2, now)
+
+    class Counting(APIGatewayManagementAPI):
+        posted = 0
+
+        def post_to_members(self, *what: Any) -> Iterator[Posted]:
+            for posted in super().post_to_members(*what):
+                self.posted += 1
+                yield posted
 
     connections = Hanging()
     for number in range(5):
         connections.add(make_connection(f"ok.{number}"))
-    server = FaultyServer()
-    with server, ThreadPoolExecutor(2) as executor:
+    with FaultyServer() as server, ThreadPoolExecutor(2) as executor:
+        # Its time is up once two have answered.
+        jumping = JumpingClock(lambda: counting.posted == 2)
         client = SignedClient(
-            server.origin, Signer("us-east-1", "execute-api"), lambda: CREDENTIALS, time.time
+            server.origin,
+            Signer("us-east-1", "execute-api"),
+            lambda: CREDENTIALS,
+            time.time,
+            limits=Limits(backoff=Backoff(clock=jumping)),
         )
-        sending = Sending(connections, APIGatewayManagementAPI(client), executor, clock)
-        started = time.monotonic()
-        sent = Broadcaster(sending, budget=0.2).broadcast(EVERYONE, b"hello", "m1")
-        assert time.monotonic() - started < 2
+        counting = Counting(client)
+        sending = Sending(connections, counting, executor, clock)
+        sent = Broadcaster(sending, budget=1000).broadcast(EVERYONE, b"hello", "m1")
+        assert has_ended == []
         may_go_on.set()
         client.close()
     assert sent == Sent(Delivery(delivered=2), is_complete=False)
@@ -362,16 +378,22 @@ def test_a_store_that_answers_nothing_does_not_keep_the_answer_back(clock: Clock
 def test_a_store_that_hangs_does_not_keep_the_answer_back(
     executor: ThreadPoolExecutor, clock: Clock
 ) -> None:
-    may_go_on = threading.Event()
+    may_go_on, begun = threading.Event(), threading.Semaphore(0)
     asked: list[str] = []
 
     class Hanging(InMemoryConnectionRepository):
         def remove(self, connection_id: str, principal_id: str) -> None:
             asked.append(connection_id)
-            may_go_on.wait(5)
+            begun.release()
+            may_go_on.wait(60)
+
+    class Waiting(FakeManagementAPI):
+        def post_to_members(self, *what: Any) -> Iterator[Posted]:
+            yield from super().post_to_members(*what)
+            assert all(begun.acquire(timeout=60) for _ in range(4))
 
     connections = Hanging()
-    management_api = FakeManagementAPI()
+    management_api = Waiting()
     names = [f"connection-{number}" for number in range(10)]
     for name in names:
         connections.add(make_connection(name))

@@ -1,5 +1,6 @@
 """Cedar policies: what they permit, and that all else is denied."""
 
+import os
 import re
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_who_has_no_policies_needs_nothing_to_read_them() -> None:
     completed = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
-        env=stage,
+        env={**os.environ, **stage},
         capture_output=True,
         text=True,
         check=False,

@@ -118,7 +118,7 @@ def test_the_young_are_tried_again_until_their_handshake_is_over(it: Closings) -
             del it.management_api.errors["young"]
 
     it.closer = Closer(it.connections, it.api_of, it.closer.executor, it.clock, it.clock, arrive)
-    assert it.closer.close_all([old.member(), young.member()], Closing.REVOKED, 5) == ()
+    assert it.closer.close_all([old.member(), young.member()], Closing.REVOKED, 60) == ()
     assert len(it.clock.slept) == 3
     assert it.connections.count_items() == 0
 
@@ -137,7 +137,7 @@ def test_whom_api_gateway_will_not_close_now_is_tried_again_too(
             del it.management_api.errors["abc="]
 
     it.closer = Closer(it.connections, it.api_of, it.closer.executor, it.clock, it.clock, recover)
-    assert it.closer.close_all([member], Closing.REVOKED, 5) == ()
+    assert it.closer.close_all([member], Closing.REVOKED, 60) == ()
     assert len(it.clock.slept) == 3
     assert isinstance(it.management_api.errors["abc="], ConnectionGone)  # it is closed
 

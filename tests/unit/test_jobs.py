@@ -332,11 +332,18 @@ def test_whoever_dies_and_whatever_is_delivered_twice_all_are_reached_and_repeat
     assert counts.get("targeted", 0) == counts.get("delivered", 0) == members
     in_doubt = counts.get("repeated", 0)
     assert sum(len(it) > 1 for it in posts.values()) <= in_doubt
-    # Of each death three pages at most: one being sent, one read ahead, one not yet noted; and
-    # those who wait for the answer to one before them.
-    assert in_doubt <= (3 * 10 + 1 + stage.management_api.lag) * len(set(kills))
+    assert in_doubt <= most_in_doubt(stage) * len(set(kills))
     if not kills:
         assert Counter(map(len, posts.values())) == Counter({1: members} if members else {})
+
+
+def most_in_doubt(stage: Stage) -> int:
+    """Return how many one death may leave in doubt, whenever the pages were read.
+
+    Three pages at most, one being sent, one read ahead, one not yet noted; and those who wait for
+    the answer to one before them.
+    """
+    return 3 * 10 + 1 + stage.management_api.lag
 
 
 def test_after_a_death_only_those_in_doubt_are_counted_as_repeated(
@@ -353,7 +360,7 @@ def test_after_a_death_only_those_in_doubt_are_counted_as_repeated(
     stage.work(body)
     counts = stage.counts()
     twice = [name for name, posts in stage.management_api.posts.items() if len(posts) > 1]
-    assert 0 < len(twice) <= counts["repeated"] <= 36
+    assert 0 < len(twice) <= counts["repeated"] <= most_in_doubt(stage) < 60
     assert counts["delivered"] == counts["targeted"] == 100
 
 

@@ -238,7 +238,7 @@ def test_threads_that_come_together_fetch_once() -> None:
     stored = Stored(Versions(NEW))
 
     def fetch() -> Versions:
-        assert release.wait(5)
+        assert release.wait(60)
         return stored.store.fetch()
 
     secret = StoredSecret("name", fetch, stored.clock, cache_seconds=CACHE_SECONDS)
@@ -248,6 +248,6 @@ def test_threads_that_come_together_fetch_once() -> None:
         thread.start()
     release.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert found == [(NEW,)] * 8
     assert stored.store.fetches == 1

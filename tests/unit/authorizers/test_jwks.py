@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.authorizers import jwks
 from chalicelib.authorizers.jwks import (
     MAX_BYTES,
     FetchedKeys,
@@ -19,6 +20,7 @@ from chalicelib.authorizers.jwt import JwtAuthenticator
 from chalicelib.authorizers.jwt_keys import KeySet
 from chalicelib.credential_settings import DEFAULT_PLACES, JwtSettings
 from chalicelib.errors import ServiceUnavailable, Unauthorized
+from chalicelib.origin import Origin
 from chalicelib.scopes import Scopes
 from tests.factories import NOW
 from tests.fakes import Clock
@@ -29,6 +31,13 @@ ALGORITHMS = ("RS256", "ES256", "EdDSA")
 # What the documents promise.
 FRESH, RETRY, FIRST_RETRY, STALE = 600, 30, 5, 24 * 3600
 ROTATED = {"keys": [jwk(rsa_key(1), "rsa-2", "RS256")]}
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How soon an issuer must answer is not asked here, and a busy machine may need longer."""
+    patient = {"connect_timeout": 60.0, "read_timeout": 60.0}
+    monkeypatch.setattr(jwks, "Origin", lambda url, **it: Origin(url, **{**it, **patient}))
 
 
 @pytest.fixture
@@ -216,7 +225,7 @@ def test_threads_that_come_at_once_fetch_once(server: JwksServer, clock: Clock) 
     def fetch() -> KeySet:
         nonlocal fetches
         fetches += 1
-        assert release.wait(5)
+        assert release.wait(60)
         return fetch_key_set(server.url, ALGORITHMS)
 
     keys = FetchedKeys(fetch, clock)
@@ -229,7 +238,7 @@ def test_threads_that_come_at_once_fetch_once(server: JwksServer, clock: Clock) 
         thread.start()
     release.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert (found, fetches) == ([1] * 8, 1)
 
 
@@ -241,7 +250,7 @@ def test_a_thread_need_not_wait_for_another_that_fetches_where_keys_are_kept(
     def fetch() -> KeySet:
         if clock() > NOW:
             fetching.set()
-            assert release.wait(5)
+            assert release.wait(60)
         return fetch_key_set(server.url, ALGORITHMS)
 
     keys = FetchedKeys(fetch, clock)
@@ -249,12 +258,12 @@ def test_a_thread_need_not_wait_for_another_that_fetches_where_keys_are_kept(
     clock.now += FRESH
     thread = threading.Thread(target=lambda: keys.find("RS256", "rsa-1"))
     thread.start()
-    assert fetching.wait(5)
+    assert fetching.wait(60)
     try:
         assert keys.find("RS256", "rsa-1")
     finally:
         release.set()
-        thread.join(5)
+        thread.join(60)
 
 
 def test_no_other_issuer_is_ever_asked(

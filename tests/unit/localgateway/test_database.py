@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from localgateway import database
 from localgateway.database import EmbeddedDatabase, create_table
 from localgateway.database_process import share_names
 from localgateway.engines import Engines
@@ -65,7 +67,7 @@ from localgateway.database import EmbeddedDatabase
 signal.signal(signal.SIGINT, lambda *_: os.write(1, b"interrupted\\n"))
 with EmbeddedDatabase.start() as engine:
     print(engine.endpoint_url, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -118,7 +120,7 @@ def accepts(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def eventually_refuses(port: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while accepts(port) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not accepts(port)
@@ -268,7 +270,7 @@ def test_an_endpoint_that_is_no_database_is_said(answer: bytes) -> None:
             with pytest.raises(StartError, match=endpoint_url):
                 create_table(endpoint_url, TABLE, REGION)
         finally:
-            server.join(5)
+            server.join(30)
 
 
 def test_the_engine_listens_on_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,6 +309,23 @@ def test_nobody_gets_the_port_of_an_engine_that_is_started_only_if_there_are_que
         assert accepts(port_of(engines.queues_url))
 
 
+def test_an_engine_removes_its_own_directory_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where its own has gone, tempfile takes the next it can write to.
+    kept = tmp_path / "kept"
+    (kept / "of somebody else").mkdir(parents=True)
+    monkeypatch.setattr(
+        database, "_environment", lambda own: {"TMPDIR": str(own), "TEMP": str(kept)}
+    )
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    engine = EmbeddedDatabase.start()
+    (own,) = set(tmp_path.iterdir()) - {kept}
+    shutil.rmtree(own)
+    engine.stop()
+    assert (kept / "of somebody else").is_dir()
+
+
 def test_a_port_is_free_again_once_its_engine_has_stopped() -> None:
     first = EmbeddedDatabase.start()
     with first:
@@ -336,19 +355,24 @@ def test_an_engine_may_be_stopped_before_it_is_up() -> None:
     assert not accepts(port_of(engine.endpoint_url))
 
 
-def test_an_engine_that_does_not_start_leaves_its_last_words(tmp_path: Path) -> None:
+def test_an_engine_that_does_not_start_leaves_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = tmp_path / "engine" / "database.log"
     log.parent.mkdir()
     log.write_bytes(b"x" * 1000 + b"\xff no module named ministack\n")
     process = subprocess.Popen([sys.executable, "-c", "exit(1)"], stdin=subprocess.PIPE)
+    process.wait(60)
+    slept: list[float] = []
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         engine = EmbeddedDatabase(process, reserved.getsockname()[1], log)
-        started = time.monotonic()
         try:
-            with pytest.raises(StartError, match="no module named ministack") as raised:
-                engine.wait()
-            assert time.monotonic() - started < 5
+            with monkeypatch.context() as patch:
+                patch.setattr(time, "sleep", slept.append)
+                with pytest.raises(StartError, match="no module named ministack") as raised:
+                    engine.wait()
+            assert slept == []  # there is nothing to wait for
             assert len(str(raised.value)) < 600
         finally:
             engine.stop()

@@ -292,9 +292,9 @@ def test_a_statement_with_not_action_needs_no_action() -> None:
 
 
 def test_many_stars_cost_no_more_than_one() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     assert not allowed(statement(resource="*" * 7 + "x"))
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def globs(pattern: str, text: str) -> bool:

@@ -43,7 +43,7 @@ if sys.platform == "linux":
         allowed = os.sched_getaffinity(0)
 
         async def main() -> None:
-            staying = asyncio.create_task(one_cpu.stay_on_one_cpu())
+            staying = asyncio.create_task(one_cpu.stay_on_one_cpu(stay=600.0))
             await asyncio.sleep(0)
             cpus = os.sched_getaffinity(0)
             assert len(cpus) == 1
@@ -78,7 +78,7 @@ if sys.platform == "linux":
             staying.cancel()
             await asyncio.gather(staying, return_exceptions=True)
 
-        asyncio.run(asyncio.wait_for(main(), 5))
+        asyncio.run(asyncio.wait_for(main(), 30))
 
     def test_it_starts_where_the_scheduler_has_put_it() -> None:
         allowed = os.sched_getaffinity(0)
@@ -94,7 +94,7 @@ if sys.platform == "linux":
             raise PermissionError("not here")
 
         monkeypatch.setattr(os, "sched_setaffinity", refuse)
-        asyncio.run(asyncio.wait_for(one_cpu.stay_on_one_cpu(), 5))
+        asyncio.run(asyncio.wait_for(one_cpu.stay_on_one_cpu(), 30))
 
     def test_a_thread_that_has_ended_meanwhile_disturbs_nobody(
         monkeypatch: pytest.MonkeyPatch,

@@ -64,7 +64,7 @@ def polled(*received: list[str] | QueueCallFailed, **settings: Any) -> tuple[Scr
 
     async def main() -> ScriptedSqs:
         sqs = ScriptedSqs(*received)
-        functions = Functions({"work": work}, timeout=5.0)
+        functions = Functions({"work": work}, timeout=30.0)
         source = EventSource("work", "jobs", **settings)
         async with asyncio.TaskGroup() as group:
             poller = QueuePoller(
@@ -77,7 +77,7 @@ def polled(*received: list[str] | QueueCallFailed, **settings: Any) -> tuple[Scr
                 concurrency=1,
             )
             task = group.create_task(poller.run())
-            await asyncio.wait_for(sqs.is_over.wait(), 10)
+            await asyncio.wait_for(sqs.is_over.wait(), 60)
             task.cancel()
         functions.close()
         return sqs

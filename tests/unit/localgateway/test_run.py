@@ -38,6 +38,6 @@ def test_a_signal_is_not_lost_when_the_loops_pipe_is_full(number: signal.Signals
         for _ in range(20_000):
             loop.call_soon_threadsafe(lambda: None)
         os.kill(os.getpid(), number)
-        await asyncio.wait_for(stop.wait(), 5)
+        await asyncio.wait_for(stop.wait(), 30)
 
     asyncio.run(main())

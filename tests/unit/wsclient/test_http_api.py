@@ -15,7 +15,7 @@ ERROR = json.dumps({"error": {"code": "a_code", "message": "Why."}}).encode()
 
 
 def api(server: TicketServer) -> HttpApi:
-    return HttpApi(server.url, SECRET, timeout=5)
+    return HttpApi(server.url, SECRET, timeout=30)
 
 
 def test_names_stay_one_part_of_the_path() -> None:
