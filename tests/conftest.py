@@ -37,10 +37,8 @@ def isolated_environment() -> Iterator[None]:
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        for variable in (
-            "no_proxy",
-            "NO_PROXY",
-        ):  # a proxy is for what is elsewhere: npm's registry
+        # A proxy is for what is elsewhere: npm's registry.
+        for variable in ("no_proxy", "NO_PROXY"):
             patch.setenv(variable, "127.0.0.1,localhost", prepend=",")
         yield
 
