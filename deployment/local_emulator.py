@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import botocore
 import botocore.session
+from botocore.config import Config
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -86,6 +87,9 @@ class LocalEmulator:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_DATA_PATH": str(_quick_waiters(self._directory)),
+            # Packages may have to come by a proxy, but this is no way to here.
+            "NO_PROXY": _without_proxy(base),
+            "no_proxy": _without_proxy(base),
         }
 
     def client(self, service: str) -> Any:
@@ -97,6 +101,7 @@ class LocalEmulator:
                 region_name=REGION,
                 aws_access_key_id="local",
                 aws_secret_access_key="local",
+                config=Config(proxies={}),
             )
         return self._clients[service]
 
@@ -154,6 +159,11 @@ def _accepts(endpoint_url: str) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((HOST, int(endpoint_url.rpartition(":")[2]))) == 0
+
+
+def _without_proxy(environ: Mapping[str, str]) -> str:
+    others = environ.get("no_proxy") or environ.get("NO_PROXY")
+    return f"{HOST},{others}" if others else HOST
 
 
 @contextmanager

@@ -214,6 +214,7 @@ def test_ten_minutes_without_a_message_are_closed_with_1001(gateway: GatewayUnde
     idle = gateway.connect()
     busy = gateway.connect()
     gateway.clock_offset = 599_999
+    assert gateway.ask(gateway.gateway.overdue) == []
     busy.send("x")
     gateway.wait_for("message")
     gateway.clock_offset = 600_000
@@ -227,6 +228,7 @@ def test_a_post_counts_as_activity_and_a_ping_does_not(gateway: GatewayUnderTest
     gateway.stop_clock()
     posted, pinging = gateway.connect(), gateway.connect()
     gateway.clock_offset = 599_999
+    assert gateway.ask(gateway.gateway.overdue) == []
     (posted_id, _) = [e["requestContext"]["connectionId"] for e in gateway.events("connect")]
     management_api = boto3.client(
         "apigatewaymanagementapi", endpoint_url=gateway.management_url, region_name="us-east-1"
@@ -249,6 +251,7 @@ def test_two_hours_are_closed_with_1001_however_busy(gateway: GatewayUnderTest) 
         gateway.clock_offset = minutes * 60_000 - 1
         client.send("x")
         gateway.wait_for("message", minutes // 5)
+        assert gateway.ask(gateway.gateway.overdue) == []
     gateway.clock_offset = 120 * 60_000
     assert close_code(client) == 1001
     assert ended(gateway) == (1001, "Going away")
