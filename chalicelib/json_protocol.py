@@ -79,8 +79,10 @@ class JsonService:
             return answer
         name = str((answer or {}).get("__type", "")).rpartition("#")[2]
         if 300 <= response.status < 500 and name not in _TRANSIENT:
-            refused = OperationRefused(self._name, operation, response.status, name)
-            raise self._refusal(refused, answer)
+            # Without a name here: it knows this frame, and no connection would be freed at once.
+            raise self._refusal(
+                OperationRefused(self._name, operation, response.status, name), answer
+            )
         raise ServiceUnavailable(f"{self._name}, {operation}: {response.status} {name}")
 
     def _refusal(

@@ -138,6 +138,7 @@ class Workers:
         except BaseException as raised:  # what would end a process must not end a thread
             outcome = (future, None, RuntimeError(f"{type(raised).__name__}: {raised}"))
         self._settled.append(outcome)
+        del future, outcome  # an error knows this frame: all that its function used would stay
         if not self._waking:
             # One wake-up for all that ends before the loop gets to it: each is a system call.
             self._waking = True

@@ -89,6 +89,21 @@ def test_a_message_is_not_kept_once_it_is_handled(serve: Serve) -> None:
     client.close()
 
 
+@pytest.mark.usefixtures("collector_off")
+def test_what_a_failed_function_used_is_freed_at_once(serve: Serve) -> None:
+    freed = threading.Event()
+
+    def fail(_event: Any, _context: Any) -> None:
+        used = threading.Event()
+        weakref.finalize(used, freed.set)
+        raise ValueError("Unauthorized")  # which is not kept in a log
+
+    client = serve(message=fail).connect()
+    client.send("hello")
+    assert freed.wait(NET)
+    client.close()
+
+
 def test_of_many_that_leave_at_once_only_a_few_are_at_work_and_all_are_told(serve: Serve) -> None:
     release = threading.Event()
     gateway = serve(disconnect=lambda _event, _context: release.wait(NET), concurrency=2)

@@ -4,6 +4,7 @@ import gc
 import json
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -64,11 +65,19 @@ def test_what_may_pass_is_tried_again(problem: Response | ServiceUnavailable) ->
     assert clock.slept == pytest.approx([0.05, 0.1])
 
 
-def test_it_is_freed_at_once_though_something_was_tried_again() -> None:
-    used = dynamodb(ScriptedCaller(THROTTLED, answer()))
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param((THROTTLED, answer()), id="tried again"),
+        pytest.param((Response(400, b'{"__type":"x#ValidationException"}'),), id="refused"),
+    ],
+)
+def test_it_is_freed_at_once_whatever_has_happened(answers: tuple[Response, ...]) -> None:
+    used = dynamodb(ScriptedCaller(*answers))
     gc.disable()
     try:
-        used.call("PutItem", {})
+        with suppress(ConfigurationError):
+            used.call("PutItem", {})
         freed = weakref.ref(used)
         del used
         assert freed() is None
