@@ -9,8 +9,9 @@ import signal
 import termios
 import tty
 from collections.abc import Iterator
+from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import IO
+from typing import TextIO
 
 from wsclient.line_editor import LineEditor
 from wsclient.words import printable
@@ -19,7 +20,7 @@ from wsclient.words import printable
 class Terminal:
     """Takes single keys between ``with`` and its end, and puts everything back after."""
 
-    def __init__(self, keyboard: int, screen: IO[str]) -> None:
+    def __init__(self, keyboard: int, screen: TextIO) -> None:
         self.prompt = "> "
         self.editor = LineEditor()
         self._keyboard = keyboard
@@ -30,6 +31,7 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         self._active = True
+        self._screen.flush()
         signal.signal(signal.SIGCONT, self._continue)
         self._continue()
         return self
@@ -68,13 +70,20 @@ class Terminal:
     def redraw(self) -> None:
         """Write the line being typed."""
         if self._active:
-            width = shutil.get_terminal_size().columns
-            self._write(self.editor.shown(self.prompt, width))
+            self._write(self._row())
+
+    def _row(self) -> str:
+        return self.editor.shown(self.prompt, shutil.get_terminal_size().columns)
 
     def _continue(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """Take single keys, at the start and after Ctrl-Z: the shell has put its own way back."""
-        tty.setcbreak(self._keyboard, termios.TCSADRAIN)  # keeps what was typed already
-        self.redraw()
+        """Take single keys, at the start and after Ctrl-Z: the shell has put its own way back.
+
+        Not by the screen's stream, for it may be in the middle of a write and bears no second one.
+        """
+        with suppress(OSError, termios.error):  # a terminal that has gone is seen as it is read
+            tty.setcbreak(self._keyboard, termios.TCSADRAIN)  # keeps what was typed already
+            row = self._row().encode(self._screen.encoding, "backslashreplace")
+            os.write(self._screen.fileno(), row)
 
     def _write(self, text: str) -> None:
         self._screen.write(text)
