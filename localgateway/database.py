@@ -52,7 +52,10 @@ class EmbeddedDatabase:
 
     @classmethod
     def start_on(cls, reserved: socket.socket) -> EmbeddedDatabase:
-        """Start an engine on a port that is reserved; the socket is of no use here any more."""
+        """Start an engine on a port that is reserved.
+
+        Close the socket then, or whoever connects waits for good once the engine has ended.
+        """
         port: int = reserved.getsockname()[1]
         number = reserved.fileno()
         log = Path(tempfile.mkdtemp(prefix="localgateway-")) / "database.log"
@@ -180,10 +183,13 @@ def reserve(port: int) -> socket.socket:
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         reserved.bind((HOST, port))
+        # Or Linux lets others bind it, too, until somebody listens. The engine sets it again.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError as error:
         reserved.close()
         raise StartError(
             f"port {port}, where the embedded database goes, is taken: stop what runs there, "
-            "choose another with --database-port, or use what runs there with --database URL"
+            "choose another with --database-port (make run DATABASE_PORT=8101), or use what "
+            "runs there with --database URL"
         ) from error
     return reserved

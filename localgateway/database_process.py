@@ -111,6 +111,8 @@ def _service() -> _Service:
 
 async def _serve(listener: socket.socket) -> None:
     engine = Engine(_service())
+    # Off while the port was reserved; what the last engine there has left would keep us from it.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: HttpProtocol(engine), sock=listener, backlog=1024)
     gc.freeze()

@@ -38,11 +38,8 @@ class Engines:
     def wait(self, *, has_queues: bool) -> None:
         """Return once the embedded engine accepts connections, if there is one."""
         if has_queues and self._port is not None:
-            self._embedded = (
-                EmbeddedDatabase.start(self._port)
-                if self._reserved is None
-                else EmbeddedDatabase.start_on(self._reserved)
-            )
+            with self._reserved or reserve(self._port) as reserved:
+                self._embedded = EmbeddedDatabase.start_on(reserved)
         if self._embedded is not None:
             self._embedded.wait()
 

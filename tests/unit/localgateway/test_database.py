@@ -29,6 +29,7 @@ from localgateway.database_process import share_names
 from localgateway.engines import Engines
 from localgateway.errors import StartError
 from localgateway.options import Options
+from tests.fakes import refusing_port
 
 REPOSITORY = Path(__file__).parents[3]
 REGION = "eu-central-1"
@@ -235,9 +236,8 @@ def test_an_endpoint_may_end_with_a_slash(engine: EmbeddedDatabase) -> None:
 
 
 def test_an_endpoint_nobody_listens_at_is_said() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        endpoint_url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+    with refusing_port() as port:
+        endpoint_url = f"http://127.0.0.1:{port}"
         with pytest.raises(StartError, match=endpoint_url):
             create_table(endpoint_url, TABLE, REGION)
 
@@ -289,6 +289,26 @@ def test_a_taken_port_is_an_error_that_says_what_to_do(engine: EmbeddedDatabase)
     port = port_of(engine.endpoint_url)
     with pytest.raises(StartError, match=rf"port {port}.*--database-port.*--database URL"):
         EmbeddedDatabase.start(port)
+
+
+def test_of_two_engines_started_at_once_on_a_port_the_second_says_so() -> None:
+    first = EmbeddedDatabase.start()
+    try:
+        port = port_of(first.endpoint_url)
+        with pytest.raises(StartError, match=f"port {port}"):
+            EmbeddedDatabase.start(port)
+        first.wait()
+    finally:
+        first.stop()
+
+
+def test_an_engine_that_has_ended_is_not_waited_for_by_who_connects() -> None:
+    with Engines(options(database="http://127.0.0.1:1")) as engines:
+        engines.wait(has_queues=True)
+        assert engines.queues_url is not None
+        assert engines._embedded is not None
+        engines._embedded.stop()
+        assert not accepts(port_of(engines.queues_url))
 
 
 def test_nobody_gets_an_engines_port_before_the_engine_listens() -> None:
@@ -364,9 +384,8 @@ def test_an_engine_that_does_not_start_leaves_its_last_words(
     process = subprocess.Popen([sys.executable, "-c", "exit(1)"], stdin=subprocess.PIPE)
     process.wait(60)
     slept: list[float] = []
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        engine = EmbeddedDatabase(process, reserved.getsockname()[1], log)
+    with refusing_port() as port:
+        engine = EmbeddedDatabase(process, port, log)
         try:
             with monkeypatch.context() as patch:
                 patch.setattr(time, "sleep", slept.append)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from localgateway.errors import QueueCallFailed, StartError
 from localgateway.sqs import Sqs
+from tests.fakes import refusing_port
 
 Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -117,9 +117,8 @@ def test_a_call_that_failed_says_why(answer: bytes, code: str, words: str) -> No
 
 
 def test_nobody_there_is_a_failed_call() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        sqs = Sqs(f"http://127.0.0.1:{reserved.getsockname()[1]}", "eu-west-1")
+    with refusing_port() as port:
+        sqs = Sqs(f"http://127.0.0.1:{port}", "eu-west-1")
         with pytest.raises(QueueCallFailed, match="no answer"):
             asyncio.run(sqs.call("ListQueues", {}))
 
