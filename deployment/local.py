@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,13 +113,14 @@ def _try(client: LocalClient, message: str, refuse_origin: str | None) -> bool:
 
 
 def _keep(client: LocalClient) -> None:
-    over = threading.Event()
+    caught: list[int] = []  # no Event: whoever waits for it holds the lock that setting it needs
     for number in (signal.SIGINT, signal.SIGTERM):  # before it says what they are good for
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, lambda number, _: caught.append(number))
     click.echo(f"running until Ctrl-C; the credential is {client.credential}, expected in")
     for place in client.places:
         click.echo(f"  {place}")
-    over.wait()
+    while not caught:
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":
