@@ -112,6 +112,7 @@ class LocalClient:
             origin=headers.pop("Origin", None),
             suppress_origin="Origin" not in credentials.headers,
             header=headers,
+            http_no_proxy=["*"],  # it is on this machine; a proxy is for packages
         )
 
 

@@ -163,6 +163,8 @@ def _accepts(endpoint_url: str) -> bool:
 
 def _without_proxy(environ: Mapping[str, str]) -> str:
     others = environ.get("no_proxy") or environ.get("NO_PROXY")
+    if others == "*":  # everything, where it stands alone
+        return others
     return f"{HOST},{others}" if others else HOST
 
 

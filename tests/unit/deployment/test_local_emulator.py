@@ -30,6 +30,7 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["GATEWAY_PORT"])), Handler).
     ("others", "all_of_them"),
     [
         (None, "127.0.0.1"),
+        ("*", "*"),
         ("intranet.example.com,.example.org", "127.0.0.1,intranet.example.com,.example.org"),
     ],
 )
