@@ -25,7 +25,7 @@ CLOSING_SECONDS = 15.0
 
 def _named(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not is_principal_id(value):
-        raise click.BadParameter(f"a principal has {PRINCIPAL_RULE}")
+        raise click.BadParameter(f"a principal is {PRINCIPAL_RULE}")
     return value
 
 

@@ -25,7 +25,7 @@ class Keys:
     def create(self, principal_id: str, scopes: str | None, days: int | None) -> str:
         """Return a new key, which nobody can show again; raises ClickException."""
         if not is_principal_id(principal_id):
-            raise click.ClickException(f"a principal has {PRINCIPAL_RULE}")
+            raise click.ClickException(f"a principal is {PRINCIPAL_RULE}")
         granted = self.default_scopes if scopes is None else _scopes(scopes)
         now = self.now()
         text, key = new_key(principal_id, granted, now, end_after(now, days))

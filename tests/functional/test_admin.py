@@ -118,9 +118,9 @@ def test_a_revoked_key_lets_nobody_in_and_is_listed_as_such(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("create", "--principal", ""), "a principal has"),
-        (("create", "--principal", "a\nb"), "a principal has"),
-        (("create", "--principal", "a" * 129), "a principal has"),
+        (("create", "--principal", ""), "a principal is"),
+        (("create", "--principal", "a\nb"), "a principal is"),
+        (("create", "--principal", "a" * 129), "a principal is"),
         (("create", "--principal", "a", "--scopes", "connect openid"), "not a scope: openid"),
         (("create", "--principal", "a", "--scopes", MANY_SCOPES), "over 2048 characters"),
         (("create", "--principal", "a", "--days", "0"), "--days"),
@@ -200,4 +200,4 @@ def test_a_revoked_principal_is_silent_and_kept_out_until_it_is_allowed(
 def test_what_is_no_principal_is_refused(run: Run, command: str, name: str) -> None:
     result = run(command, name, group="principals")
     assert result.exit_code != 0
-    assert "a principal has" in result.stderr
+    assert "a principal is" in result.stderr
