@@ -15,7 +15,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,7 +208,7 @@ def _database_port(pid: int | None) -> int:
     """Find the engine the gateway has started: its child, by what that listens on."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     children = [child for task in tasks for child in task.read_text().split()]
-    names = {name for child in children for name in map(os.readlink, _descriptors(child))}
+    names = set().union(*map(_open_in, children))
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         # Address and state in hexadecimal, and the socket's inode (proc_pid_net(5)).
         _, address, _, state, *rest = line.split()
@@ -217,8 +217,12 @@ def _database_port(pid: int | None) -> int:
     raise BenchmarkError("the gateway has no database")
 
 
-def _descriptors(pid: str) -> list[Path]:
-    return list(Path(f"/proc/{pid}/fd").iterdir())
+def _open_in(pid: str) -> set[str]:
+    names = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            names.add(str(descriptor.readlink()))
+    return names
 
 
 def _environment() -> dict[str, str]:
