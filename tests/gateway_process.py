@@ -74,9 +74,14 @@ class GatewayProcess:
         return items
 
     def is_empty(self) -> bool:
-        """Tell whether the app has heard of the end of every connection there was."""
+        """Tell whether the app keeps nothing of anybody."""
         kinds = ("connection#", "audience#")
         return not any(item["pk"]["S"].startswith(kinds) for item in self.items())
+
+    def all_have_left(self) -> bool:
+        """Tell whether the app has heard of the end of every connection in the log."""
+        log = self.output
+        return log.count(" $connect 101 ") == len(re.findall(r" \$disconnect \d+ ", log))
 
     @property
     def output(self) -> str:

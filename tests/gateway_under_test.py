@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 Handler = Callable[[Event, Any], Any]
 
 NET = 60.0
-"""Seconds until what should have happened at once counts as never: no measure of anything."""
+"""Seconds until what should have come at once counts as never; how soon it comes is not asked."""
 
 
 def allow(event: Event, _context: Any = None, **context: Any) -> Event:

@@ -57,7 +57,7 @@ class JwksServer:
         self._held.close()
 
     def stop(self) -> None:
-        """Refuse connections from now on; nobody else gets the port."""
+        """Refuse connections, and keep the port."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join(60)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import http.server
 import json
-import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,14 +25,6 @@ CERTIFICATE = Path(__file__).parent / "certificates" / "localhost.pem"
 def reply(frame: Frame) -> Frame | None:
     """Answer as a server that does whatever it is asked."""
     return {"type": "reply", "id": frame["id"], "result": {}}
-
-
-@contextmanager
-def nobody_listening() -> Iterator[str]:
-    """Yield an address that refuses connections; no other process can come to listen there."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
 class ScriptedConnection:

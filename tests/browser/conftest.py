@@ -27,7 +27,7 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 
-# Waited for what comes at once on a quiet machine; for what is expected Playwright takes 5 s.
+# What comes at once on a quiet machine is waited for so long; Playwright itself would wait 5 s.
 _MILLISECONDS = 60_000
 expect.set_options(timeout=_MILLISECONDS)
 
@@ -72,7 +72,7 @@ def served() -> Iterator[GatewayProcess]:
 @pytest.fixture
 def gateway(served: GatewayProcess) -> GatewayProcess:
     """The same once nobody is left in it of the test before: a moment after his window closes."""
-    eventually(served.is_empty, 60)
+    eventually(served.is_empty)
     return served
 
 

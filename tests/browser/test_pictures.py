@@ -61,7 +61,7 @@ def key(gateway: GatewayProcess, principal_id: str) -> str:
 def talk(gateway: GatewayProcess, open_window: OpenWindow, scheme: str) -> Window:
     """Have two people talk, and return the window of one of them."""
     options = {"color_scheme": scheme, "device_scale_factor": 1.5}
-    eventually(gateway.is_empty, 60)
+    eventually(gateway.is_empty)
     maya = open_window(gateway.http_url, **options).get_in(key(gateway, "maya"))
     ravi = open_window(gateway.http_url).get_in(key(gateway, "ravi"))
     maya.join("harbour")

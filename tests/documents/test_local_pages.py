@@ -159,7 +159,7 @@ def test_what_the_readme_shows_is_what_the_client_prints_today(gateway: GatewayP
         assert client.end() == 0
         rows = alike("\n".join(client.rows))
     assert [it for it in alike(chat) if it not in rows and not it.startswith("> ")] == []
-    eventually(gateway.is_empty, 60)  # else those who have just left are counted, too
+    eventually(gateway.is_empty)  # else those who have just left are counted, too
     with closing(gateway.connect(header={"token": "hello"})):
         done = [run("send", gateway.url, "hello", *token) for token in tokens]
     assert alike(sent) == alike(done[0].stdout + done[1].stderr)

@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 from localgateway.database import EmbeddedDatabase
+from tests.fakes import refusing_port
 from tests.gateway_process import ROOT, GatewayProcess
 from tests.gateway_under_test import eventually
 
@@ -201,9 +202,8 @@ def test_a_database_elsewhere_leaves_queues_in_the_embedded_engine(
 
 @pytest.mark.parametrize("definition", ["", DEFINITION], ids=["a handler", "a definition"])
 def test_queues_that_are_not_there_are_said_in_one_line(tmp_path: Path, definition: str) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # and nobody listens
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with refusing_port() as port:
+        url = f"http://127.0.0.1:{port}"
         with pytest.raises(AssertionError, match=f"the queues at {url}: .*no answer") as raised:
             GatewayProcess("--queues", url, project=project(tmp_path, APP + definition))
     assert "Traceback" not in str(raised.value)

@@ -44,12 +44,7 @@ def client(gateway: GatewayProcess) -> Iterator[Any]:
     client = gateway.connect(header={"token": "hello"})
     yield client
     client.close()
-    eventually(lambda: all_have_left(gateway))  # or the next test finds it
-
-
-def all_have_left(gateway: GatewayProcess) -> bool:
-    log = gateway.output
-    return log.count(" $connect 101 ") == len(re.findall(r" \$disconnect \d+ ", log))
+    eventually(gateway.all_have_left)  # or the next test finds it
 
 
 def connection_id(client: Any) -> str:

@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
+from tests.fakes import refusing_port
 from tests.faulty_server import FaultyServer
-from tests.wsclient_fakes import CERTIFICATE, ScriptedWebSocketServer, nobody_listening
+from tests.wsclient_fakes import CERTIFICATE, ScriptedWebSocketServer
 from wsclient.connection import FRAME_SIZE, Connection, trust
 from wsclient.errors import CannotConnect, ClientError, Closed, Refused, WrongInput
 from wsclient.target import Target
@@ -124,8 +125,8 @@ def test_a_redirect_does_not_carry_the_token_elsewhere() -> None:
 @pytest.fixture
 def deserted() -> Iterator[str]:
     """Where nobody listens, nor can anybody begin to."""
-    with nobody_listening() as address:
-        yield f"ws://{address}/api"
+    with refusing_port() as port:
+        yield f"ws://127.0.0.1:{port}/api"
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import ssl
 
 import pytest
 
+from tests.fakes import refusing_port
 from tests.faulty_server import FaultyServer
-from tests.wsclient_fakes import TicketServer, nobody_listening
+from tests.wsclient_fakes import TicketServer
 from wsclient.errors import CannotConnect, ClientError, Refused, WrongInput
 from wsclient.tickets import check_ticket_url, fetch_ticket
 
@@ -63,16 +64,16 @@ def test_a_redirect_does_not_carry_the_token_elsewhere(status: int) -> None:
 
 def test_a_server_that_is_away_says_so() -> None:
     with (
-        nobody_listening() as address,
+        refusing_port() as port,
         pytest.raises(CannotConnect, match="nothing listens there"),
     ):
-        fetch(f"http://{address}/api")
+        fetch(f"http://127.0.0.1:{port}/api")
 
 
 def test_a_server_that_speaks_no_http_says_so() -> None:
     with FaultyServer() as server, pytest.raises(CannotConnect):
         fetch_ticket(
-            f"{server.origin}/junk".replace("localhost", "127.0.0.1"),
+            f"{server.origin}/junk",
             SECRET,
             timeout=30,
             context=None,
