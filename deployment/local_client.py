@@ -112,7 +112,10 @@ class LocalClient:
             origin=headers.pop("Origin", None),
             suppress_origin="Origin" not in credentials.headers,
             header=headers,
-            http_no_proxy=["*"],  # it is on this machine; a proxy is for packages
+            # It is on this machine. The library heeds exceptions only beside a proxy.
+            http_proxy_host="none",
+            http_proxy_port=1,
+            http_no_proxy=["*"],
         )
 
 

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import websocket
 from websocket import ABNF
@@ -17,7 +18,7 @@ from websocket import ABNF
 from wsclient import words
 from wsclient.errors import CannotConnect, ClientError, Closed, Refused, WrongInput
 from wsclient.stages import LOCAL_URL
-from wsclient.target import Target
+from wsclient.target import Target, is_loopback
 
 FRAME_SIZE = 32 * 1024
 """API Gateway closes with 1009 beyond it; a longer message goes in several frames."""
@@ -71,6 +72,7 @@ class Connection:
                 subprotocols=list(target.subprotocols),
                 suppress_origin=True,  # that of a page; there is none
                 redirect_limit=0,
+                **_proxy(target.handshake_url),
             )
         except (OSError, websocket.WebSocketException, ValueError) as error:
             raise _refusal(client, error, target) from None
@@ -165,6 +167,16 @@ class Connection:
             return closed
         self._client.shutdown()
         return _closed(1006, "")
+
+
+def _proxy(url: str) -> dict[str, Any]:
+    """Return no proxy for what is on this machine: it would see tokens in the clear.
+
+    The library heeds exceptions only beside a proxy. Nothing: as the environment says.
+    """
+    if not is_loopback(urlsplit(url).hostname or ""):
+        return {}
+    return {"http_proxy_host": "none", "http_proxy_port": 1, "http_no_proxy": ["*"]}
 
 
 def _closed(code: int, reason: str) -> Closed:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from wsclient.connection import failure
 from wsclient.errors import CannotConnect, NoAnswer, Refused, RequestFailed
-from wsclient.http_url import NoRedirect
+from wsclient.http_url import opener
 from wsclient.words import printable
 
 _LONGEST = 8 * 1024 * 1024
@@ -106,10 +106,8 @@ class HttpApi:
             {"Content-Type": "application/json", **(headers or {}), **self._authorization()},
             method=method,
         )
-        handler = urllib.request.HTTPSHandler(context=self.context or ssl.create_default_context())
         try:
-            opener = urllib.request.build_opener(NoRedirect, handler)
-            with opener.open(request, timeout=self.timeout) as response:
+            with opener(self.url, self.context).open(request, timeout=self.timeout) as response:
                 return _object(response.read(_LONGEST))
         except urllib.error.HTTPError as error:
             with error:

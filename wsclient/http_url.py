@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,17 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """Follow none: the answer is an error with the redirect's status."""
+
+
+def opener(url: str, context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    """Return what asks a URL: it follows no redirect, and shows no proxy what stays here."""
+    handlers: list[urllib.request.BaseHandler] = [
+        NoRedirect(),
+        urllib.request.HTTPSHandler(context=context or ssl.create_default_context()),
+    ]
+    if is_loopback(urlsplit(url).hostname or ""):
+        handlers.append(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener(*handlers)
 
 
 def check_http_url(text: str, name: str = "the HTTP API's URL") -> str:

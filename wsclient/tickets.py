@@ -11,7 +11,7 @@ from typing import Any
 
 from wsclient.connection import failure
 from wsclient.errors import CannotConnect, Refused
-from wsclient.http_url import NoRedirect, check_http_url
+from wsclient.http_url import check_http_url, opener
 
 PARAMETER = "ticket"
 _LONGEST = 64 * 1024
@@ -31,11 +31,8 @@ def fetch_ticket(url: str, token: str, *, timeout: float, context: ssl.SSLContex
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         method="POST",
     )
-    opener = urllib.request.build_opener(
-        NoRedirect, urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
-    )
     try:
-        with opener.open(request, timeout=timeout) as response:
+        with opener(url, context).open(request, timeout=timeout) as response:
             return _ticket(response.read(_LONGEST))
     except urllib.error.HTTPError as error:
         error.close()

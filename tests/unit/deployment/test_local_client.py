@@ -2,7 +2,9 @@
 
 import pytest
 
-from deployment.local_client import Credentials, Step, _is_answer
+from deployment.local_client import Credentials, LocalClient, Step, _is_answer
+from tests.fakes import refusing_port
+from tests.wsclient_fakes import ScriptedWebSocketServer
 
 SOURCES = [
     "route.request.header.token",
@@ -38,3 +40,14 @@ def test_a_line_says_whether_it_is_as_it_should_be() -> None:
 )
 def test_words_of_a_handler_that_fails_are_no_answer(frame: str, is_answer: bool) -> None:
     assert _is_answer(frame) is is_answer
+
+
+def test_it_connects_without_the_proxy_that_packages_come_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with refusing_port() as port, ScriptedWebSocketServer(lambda it: None) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        first = next(LocalClient(server.url, (), (), "x").steps("hello", None))
+    assert first.outcome == "101"
