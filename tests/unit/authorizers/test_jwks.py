@@ -287,3 +287,16 @@ def test_settings_name_the_keys(server: JwksServer, clock: Clock) -> None:
         only.verify(sign(), NOW)
     with pytest.raises(Unauthorized, match="unknown_key"):
         replace(only, settings=replace(settings, algorithms=ALGORITHMS)).verify(sign(), NOW)
+
+
+def test_an_issuer_has_three_seconds_and_a_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def origin(url: str, *, connect_timeout: float, read_timeout: float, **_: object) -> Origin:
+        given.extend((connect_timeout, read_timeout))
+        raise ServiceUnavailable(url)
+
+    monkeypatch.setattr(jwks, "Origin", origin)
+    with pytest.raises(ServiceUnavailable):
+        fetch_key_set("https://issuer.example.com/jwks.json", ALGORITHMS)
+    assert sum(given) == 3.5, "as docs/authorizers.md says"
